@@ -1,0 +1,43 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+
+CARGO ?= cargo
+
+.PHONY: help build demo test lint bench tools clean
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+protoc: .tools/protoc/bin/protoc
+
+.tools/protoc/bin/protoc:
+	@command -v protoc >/dev/null || tests/tools/get protoc
+
+build: protoc ## Build the program as it ships: target/release/etcdrx
+	$(CARGO) build --release --locked
+
+demo: protoc ## Show the main job end to end on a scratch cluster
+	tests/tools/get protoc etcd-3.6 || tests/tools/get etcd-3.4 || tests/tools/get etcd-3.5.1
+	$(CARGO) build --locked
+	$(CARGO) run --locked --quiet --example demo
+
+tools: ## Get the real servers that the tests run against, into .tools
+	tests/tools/get --all; status=$$?; test $$status -eq 0 -o $$status -eq 3
+
+test: tools ## Run every test, against every real server that this machine can have
+	@rm -f .tools/skipped
+	$(CARGO) test --locked
+	@tests/tools/summary
+
+lint: protoc ## Format, clippy and docs, with warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+bench: protoc ## Measure against etcdctl and zstd, interleaved: prints ratios
+	tests/tools/get etcd-3.6
+	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --bench backup
+
+clean: ## Remove what was built, but not the servers in .tools
+	$(CARGO) clean
+	rm -rf .demo

@@ -1,0 +1,93 @@
+//! What the members say of the revision that was backed up: their hashes, and the number of keys.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::etcd::{self, Access, Member, MemberHash, MemberStatus, disagreements};
+use crate::id::Revision;
+use crate::manifest::{Finding, HashKv};
+
+/// A hash is computed over the whole store: a large one takes a while.
+const HASHING: Duration = Duration::from_secs(60);
+/// How long another member may take to reach the revision.
+const CATCHING_UP: Duration = Duration::from_secs(3);
+
+/// What was learnt.
+pub(super) struct Proof {
+    pub(super) hashkv: Option<HashKv>,
+    pub(super) keys: Option<u64>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Asks the member that was backed up and all others of its cluster for their hash at `revision`.
+pub(super) async fn prove(
+    access: &Access,
+    chosen: &Member,
+    status: &MemberStatus,
+    members: &[MemberStatus],
+    revision: Revision,
+) -> Proof {
+    let others = members.iter().filter(|other| {
+        other.cluster_id == status.cluster_id
+            && other.member_id != status.member_id
+            && !other.is_learner
+    });
+    let hashes = others.map(|other| async {
+        let member = access.member(&other.endpoint, HASHING).await?;
+        let hashkv = hash_when_there(&member, revision).await?;
+        Ok::<_, etcd::Error>(MemberHash {
+            member: other.label(),
+            hashkv,
+        })
+    });
+    let (ours, keys, others) = tokio::join!(
+        async {
+            let member = access.member(&status.endpoint, HASHING).await?;
+            hash_when_there(&member, revision).await
+        },
+        chosen.count_keys(revision),
+        join_all(hashes),
+    );
+    let mut findings = Vec::new();
+    let ours = match ours {
+        Ok(ours) => Some(ours),
+        Err(error) => {
+            let message = format!("the member's own hash of its data could not be had: {error}");
+            findings.push(Finding::warning("no-hashkv", message));
+            None
+        }
+    };
+    let others: Vec<MemberHash> = others.into_iter().flatten().collect();
+    if let Some(ours) = &ours {
+        findings.extend(disagreements(ours, &others).into_iter().map(|other| {
+            let message = format!(
+                "{} holds other data than {} at revision {revision}: hash {:08x} against {:08x}; one of them is corrupt",
+                other.member,
+                status.label(),
+                other.hashkv.hash,
+                ours.hash
+            );
+            Finding::error("members-disagree", message)
+        }));
+    }
+    Proof {
+        hashkv: ours,
+        keys: keys.ok(),
+        findings,
+    }
+}
+
+/// Asks again while the member has not reached the revision yet.
+async fn hash_when_there(member: &Member, revision: Revision) -> Result<HashKv, etcd::Error> {
+    let give_up = Instant::now() + CATCHING_UP;
+    loop {
+        match member.hashkv(revision).await {
+            Err(error) if Instant::now() < give_up && error.to_string().contains("future") => {
+                sleep(Duration::from_millis(100)).await;
+            }
+            answer => return answer,
+        }
+    }
+}

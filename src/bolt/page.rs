@@ -1,0 +1,221 @@
+//! One page: its header, its elements, and the meta pages that tell where everything begins.
+
+/// The bytes of a page header.
+const HEADER: usize = 16;
+/// The bytes of a branch or leaf element.
+const ELEMENT: usize = 16;
+/// The bytes that hold a page header and a meta after it.
+pub const META_BYTES: usize = HEADER + 64;
+/// What every meta begins with.
+const MAGIC: u32 = 0xED0C_DAED;
+/// The only file format version that there is.
+const VERSION: u32 = 2;
+/// The flag of a leaf element whose value is a bucket.
+const BUCKET_FLAG: u32 = 1;
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(
+        bytes.get(at..at.checked_add(2)?)?.try_into().ok()?,
+    ))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
+    ))
+}
+
+/// The same as [`u32_at`], as a length or offset.
+fn usize_at(bytes: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u32_at(bytes, at)?).ok()
+}
+
+/// What a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageKind {
+    /// Keys and the pages below them.
+    Branch,
+    /// Keys and values.
+    Leaf,
+    /// One of the first two pages.
+    Meta,
+    /// The ids of free pages.
+    Freelist,
+}
+
+/// The header of a page.
+#[derive(Debug, Clone, Copy)]
+pub struct Header {
+    /// The page's number, which must be that of its place in the file.
+    pub id: u64,
+    /// What it is for.
+    pub kind: PageKind,
+    /// How many elements it holds.
+    pub count: u16,
+    /// How many pages of space follow that belong to it.
+    pub overflow: u32,
+}
+
+impl Header {
+    /// Reads the header of `page`; `None` if it is too short or has no valid kind.
+    #[must_use]
+    pub fn read(page: &[u8]) -> Option<Self> {
+        let kind = match u16_at(page, 8)? {
+            0x01 => PageKind::Branch,
+            0x02 => PageKind::Leaf,
+            0x04 => PageKind::Meta,
+            0x10 => PageKind::Freelist,
+            _ => return None,
+        };
+        Some(Self {
+            id: u64_at(page, 0)?,
+            kind,
+            count: u16_at(page, 10)?,
+            overflow: u32_at(page, 12)?,
+        })
+    }
+}
+
+/// What a meta page says of the whole file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta {
+    /// The size of a page, in bytes: a power of two from 1 KiB to 64 KiB.
+    pub page_size: usize,
+    /// The page of the root bucket.
+    pub root: u64,
+    /// The number of pages in use or once in use: the database ends there.
+    pub high_water_mark: u64,
+    /// The transaction that wrote it; the greater of two is in force.
+    pub txid: u64,
+}
+
+impl Meta {
+    /// Reads the meta in `page`, at least [`META_BYTES`] long; `None` if magic, version or checksum are wrong.
+    #[must_use]
+    pub fn read(page: &[u8]) -> Option<Self> {
+        let meta = page.get(HEADER..META_BYTES)?;
+        let page_size = usize_at(meta, 8)?;
+        let checksum = fnv1a(meta.get(..56)?);
+        let valid = u32_at(meta, 0)? == MAGIC
+            && u32_at(meta, 4)? == VERSION
+            && u64_at(meta, 56)? == checksum
+            && page_size.is_power_of_two()
+            && (1024..=65536).contains(&page_size);
+        if !valid {
+            return None;
+        }
+        Some(Self {
+            page_size,
+            root: u64_at(meta, 16)?,
+            high_water_mark: u64_at(meta, 40)?,
+            txid: u64_at(meta, 48)?,
+        })
+    }
+}
+
+/// FNV-1a with 64 bits, which guards the meta pages.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// A branch page, with its overflow as far as it is at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Branch<'a> {
+    bytes: &'a [u8],
+    count: usize,
+}
+
+impl<'a> Branch<'a> {
+    /// Reads the branch page at the beginning of `bytes`; `None` if it is none.
+    #[must_use]
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let header = Header::read(bytes)?;
+        (header.kind == PageKind::Branch).then_some(Self {
+            bytes,
+            count: usize::from(header.count),
+        })
+    }
+
+    /// The page that holds the greatest keys below this one.
+    #[must_use]
+    pub fn last_child(&self) -> Option<u64> {
+        let last = self.count.checked_sub(1)?;
+        u64_at(self.bytes, HEADER + last * ELEMENT + 8)
+    }
+}
+
+/// A leaf page, with its overflow as far as it is at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaf<'a> {
+    bytes: &'a [u8],
+    count: usize,
+}
+
+/// One key of a leaf, with its value or bucket.
+#[derive(Debug, Clone, Copy)]
+pub struct LeafElement<'a> {
+    /// Whether the value is a bucket's header.
+    pub is_bucket: bool,
+    /// The key.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+}
+
+impl<'a> Leaf<'a> {
+    /// Reads the leaf page at the beginning of `bytes`; `None` if it is none.
+    #[must_use]
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let header = Header::read(bytes)?;
+        (header.kind == PageKind::Leaf).then_some(Self {
+            bytes,
+            count: usize::from(header.count),
+        })
+    }
+
+    /// How many elements it holds.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Where the last key lies: its offset from the beginning of the page and its length.
+    ///
+    /// The offset may lie beyond the bytes at hand, in the overflow.
+    #[must_use]
+    pub fn last_key_place(&self) -> Option<(usize, usize)> {
+        let element = HEADER + self.count.checked_sub(1)? * ELEMENT;
+        let offset = element.checked_add(usize_at(self.bytes, element + 4)?)?;
+        Some((offset, usize_at(self.bytes, element + 8)?))
+    }
+
+    /// The element at `index`; `None` if there is none or it reaches beyond the bytes at hand.
+    #[must_use]
+    pub fn element(&self, index: usize) -> Option<LeafElement<'a>> {
+        if index >= self.count {
+            return None;
+        }
+        let element = HEADER + index * ELEMENT;
+        let key_at = element.checked_add(usize_at(self.bytes, element + 4)?)?;
+        let value_at = key_at.checked_add(usize_at(self.bytes, element + 8)?)?;
+        let end = value_at.checked_add(usize_at(self.bytes, element + 12)?)?;
+        Some(LeafElement {
+            is_bucket: u32_at(self.bytes, element)? & BUCKET_FLAG != 0,
+            key: self.bytes.get(key_at..value_at)?,
+            value: self.bytes.get(value_at..end)?,
+        })
+    }
+
+    /// All elements, ending early at one that reaches beyond the bytes at hand.
+    pub fn elements(self) -> impl Iterator<Item = LeafElement<'a>> {
+        (0..self.count).map_while(move |index| self.element(index))
+    }
+}

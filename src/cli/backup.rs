@@ -1,0 +1,246 @@
+//! `etcdrx backup`
+
+use std::time::Instant;
+
+use etcdrx::backup::{Request, backup};
+use etcdrx::config::{Config, Layers};
+use etcdrx::id::ClusterName;
+use etcdrx::manifest::Manifest;
+use etcdrx::notify::{Heartbeat, Metrics};
+use etcdrx::prune;
+use etcdrx::repository::Mode;
+use toml::Value;
+
+use super::Outcome;
+use super::args::BackupArgs;
+use super::context::{Context, now, open_access, open_folder};
+use super::failure::{Exit, Failure};
+use super::print;
+
+pub(super) async fn run(context: &Context<'_>, args: &BackupArgs) -> Outcome {
+    let config =
+        context.configure_both(&args.etcd, &args.repository, |layers| flags(layers, args))?;
+    let cluster = config.cluster.folder()?;
+    let heartbeat = open_heartbeat(context, &config);
+    let began = Instant::now();
+    let (result, ()) = tokio::join!(
+        take(context, args, &config, &cluster),
+        announce(context, heartbeat.as_ref())
+    );
+    tell_metrics(context, &config, &cluster, &result, began);
+    tell_heartbeat(context, heartbeat.as_ref(), &result).await;
+    result.map(|taken| taken.exit)
+}
+
+fn flags(layers: Layers, args: &BackupArgs) -> Layers {
+    let text = |value: &Option<String>| value.clone().map(Value::String);
+    layers
+        .flag("backup", "member", text(&args.member))
+        .flag("backup", "timeout", text(&args.timeout))
+        .flag("backup", "compression_level", text(&args.compression_level))
+}
+
+/// A backup that was taken, and how well everything went.
+struct Taken {
+    manifest: Manifest,
+    exit: Exit,
+}
+
+async fn take(
+    context: &Context<'_>,
+    args: &BackupArgs,
+    config: &Config,
+    cluster: &ClusterName,
+) -> Result<Taken, Failure> {
+    let screen = context.screen;
+    let access = open_access(config)?;
+    let (_, folder) = open_folder(config, Mode::Create)?;
+    let request = Request {
+        cluster,
+        access: &access,
+        folder: &folder,
+        settings: &config.backup,
+        read_back: !args.no_read_back,
+        wait: args.wait,
+        now,
+        interrupt: &context.interrupt,
+        progress: screen,
+    };
+    let manifest = backup(&request).await?;
+    screen.clear();
+    let doubtful = print::any_error(&manifest.findings);
+    let mut exit = if doubtful { Exit::Findings } else { Exit::Done };
+    if args.prune {
+        if doubtful {
+            screen.warn("nothing was pruned, because of the findings above");
+        } else if let Err(failure) = prune_after(context, args, config, &folder).await {
+            // The backup exists, and that is said first.
+            answer(context, &manifest, &folder);
+            return Err(failure);
+        }
+    }
+    answer(context, &manifest, &folder);
+    if doubtful && !screen.json {
+        screen.note("the backup is kept, and marked with these findings");
+        exit = Exit::Findings;
+    }
+    Ok(Taken { manifest, exit })
+}
+
+async fn prune_after(
+    context: &Context<'_>,
+    args: &BackupArgs,
+    config: &Config,
+    folder: &etcdrx::repository::Folder,
+) -> Result<(), Failure> {
+    let plan = prune::prune(&prune::Request {
+        folder,
+        policy: &config.retention,
+        scope: prune::Scope::Newest,
+        wait: args.wait,
+        now,
+        interrupt: &context.interrupt,
+        progress: &etcdrx::progress::Silent,
+    })
+    .await?;
+    let removed = plan.removals().count();
+    context
+        .screen
+        .note(&format!("pruned: {removed} backups removed"));
+    Ok(())
+}
+
+fn answer(context: &Context<'_>, manifest: &Manifest, folder: &etcdrx::repository::Folder) {
+    let screen = context.screen;
+    if screen.json {
+        screen.answer_json(&print::manifest_json(manifest, false));
+        return;
+    }
+    let proof = match manifest.verified_at {
+        Some(_) => "stored, read back and proven",
+        None => "stored; not read back",
+    };
+    let elapsed = manifest.completed_at - manifest.started_at;
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let seconds = elapsed.num_milliseconds() as f64 / 1000.0;
+    screen.answer(&format!(
+        "backup {} of {}: {proof}\n  \
+         member    {} ({}), {}\n  \
+         revision  {}{}\n  \
+         size      {} in {} (zstd), {seconds:.1} s\n  \
+         where     {}/{}/{}",
+        manifest.id,
+        manifest.cluster,
+        if manifest.member_name.is_empty() {
+            manifest.member_id.to_string()
+        } else {
+            manifest.member_name.clone()
+        },
+        manifest.endpoint,
+        manifest.member_choice,
+        manifest.revision,
+        manifest
+            .keys
+            .map_or_else(String::new, |keys| format!(", {keys} keys")),
+        print::size(manifest.db_size_bytes),
+        print::size(manifest.stored_size_bytes),
+        folder.repository().url().trim_end_matches('/'),
+        manifest.cluster,
+        manifest.id,
+    ));
+}
+
+fn open_heartbeat(context: &Context<'_>, config: &Config) -> Option<Heartbeat> {
+    let url = config.notify.heartbeat_url.as_ref()?;
+    match Heartbeat::open(url) {
+        Ok(heartbeat) => Some(heartbeat),
+        Err(error) => {
+            context.screen.warn(&format!("no heartbeat: {error}"));
+            None
+        }
+    }
+}
+
+/// Says that the run begins, beside the run itself.
+async fn announce(context: &Context<'_>, heartbeat: Option<&Heartbeat>) {
+    if let Some(heartbeat) = heartbeat
+        && let Err(error) = heartbeat.start().await
+    {
+        context.screen.warn(&format!("{error}; the backup goes on"));
+    }
+}
+
+async fn tell_heartbeat(
+    context: &Context<'_>,
+    heartbeat: Option<&Heartbeat>,
+    result: &Result<Taken, Failure>,
+) {
+    let Some(heartbeat) = heartbeat else { return };
+    let told = match result {
+        Ok(taken) if taken.exit == Exit::Done => {
+            let manifest = &taken.manifest;
+            let message = format!("{} revision {}", manifest.id, manifest.revision);
+            heartbeat.success(&message).await
+        }
+        Ok(taken) => {
+            heartbeat
+                .fail(&print::findings(&taken.manifest.findings))
+                .await
+        }
+        Err(failure) => heartbeat.fail(&failure.one_line()).await,
+    };
+    if let Err(error) = told {
+        context.screen.warn(&error.to_string());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
+fn tell_metrics(
+    context: &Context<'_>,
+    config: &Config,
+    cluster: &ClusterName,
+    result: &Result<Taken, Failure>,
+    began: Instant,
+) {
+    let Some(path) = &config.notify.metrics_file else {
+        return;
+    };
+    let seconds_now = now().timestamp() as f64;
+    let mut metrics = Metrics::read(path, cluster);
+    let exit = match result {
+        Ok(taken) => taken.exit,
+        Err(failure) => failure.exit,
+    };
+    metrics.set("etcdrx_backup_last_run_timestamp_seconds", seconds_now);
+    metrics.set("etcdrx_backup_last_exit_code", f64::from(exit as u8));
+    metrics.set(
+        "etcdrx_backup_last_duration_seconds",
+        began.elapsed().as_secs_f64(),
+    );
+    if let Ok(Taken { manifest, .. }) = result {
+        metrics.set(
+            "etcdrx_backup_last_success_timestamp_seconds",
+            manifest.completed_at.timestamp() as f64,
+        );
+        metrics.set("etcdrx_backup_revision", manifest.revision.0 as f64);
+        metrics.set("etcdrx_backup_db_size_bytes", manifest.db_size_bytes as f64);
+        metrics.set(
+            "etcdrx_backup_stored_size_bytes",
+            manifest.stored_size_bytes as f64,
+        );
+        metrics.set(
+            "etcdrx_backup_verified",
+            f64::from(u8::from(manifest.verified_at.is_some())),
+        );
+        metrics.set("etcdrx_backup_findings", manifest.findings.len() as f64);
+        if let Some(keys) = manifest.keys {
+            metrics.set("etcdrx_backup_keys", keys as f64);
+        }
+    }
+    if let Err(error) = metrics.write(path, cluster) {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        context
+            .screen
+            .warn(&format!("{error}: {}", source.unwrap_or_default()));
+    }
+}

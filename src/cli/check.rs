@@ -1,0 +1,58 @@
+//! `etcdrx check`
+
+use etcdrx::check::{Report, check_cluster, check_repository};
+use etcdrx::manifest::Finding;
+use etcdrx::repository::Mode;
+use serde_json::json;
+
+use super::Outcome;
+use super::args::CheckArgs;
+use super::context::{Context, now, open_access, open_folder};
+use super::failure::{Exit, Failure};
+use super::print;
+
+pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
+    let config = context.configure_both(&args.etcd, &args.repository, |layers| layers)?;
+    let access = open_access(&config)?;
+    let mut report = Report::default();
+    check_cluster(&access, &config.backup.member, now(), &mut report).await;
+    // What is wrong with the repository must not hide what was learnt of the cluster.
+    let tried = async {
+        let (_, folder) = open_folder(&config, Mode::Create)?;
+        check_repository(&folder, now, &mut report)
+            .await
+            .map_err(Failure::from)
+    };
+    if let Err(failure) = tried.await {
+        let mut message = failure.one_line();
+        for hint in &failure.hints {
+            message.push_str("; ");
+            message.push_str(hint);
+        }
+        report.findings.push(Finding::error("repository", message));
+    }
+    answer(context, &report);
+    Ok(match print::any_error(&report.findings) {
+        true => Exit::Findings,
+        false => Exit::Done,
+    })
+}
+
+fn answer(context: &Context<'_>, report: &Report) {
+    let screen = context.screen;
+    if screen.json {
+        screen.answer_json(&json!({"passed": report.passed, "findings": report.findings}));
+        return;
+    }
+    let passed = report.passed.iter().map(|text| format!("ok {text}"));
+    let mut lines: Vec<String> = passed.collect();
+    if !report.findings.is_empty() {
+        lines.push(print::findings(&report.findings));
+    }
+    lines.push(match report.findings.len() {
+        0 => "everything works".to_owned(),
+        1 => "1 finding".to_owned(),
+        many => format!("{many} findings"),
+    });
+    screen.answer(&lines.join("\n"));
+}

@@ -1,0 +1,142 @@
+//! What every command begins with: the configuration, and the rooms that it opens.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use etcdrx::catalog::Catalog;
+use etcdrx::config::{Config, Layers};
+use etcdrx::etcd::Access;
+use etcdrx::id::ClusterName;
+use etcdrx::repository::{Folder, Mode, Repository};
+use tokio_util::sync::CancellationToken;
+use toml::Value;
+
+use super::Outcome;
+use super::args::{EtcdArgs, Global, RepositoryArgs};
+use super::failure::Failure;
+use super::screen::Screen;
+
+/// Where a configuration is looked for when none is named.
+const PLACES: [&str; 2] = ["etcdrx.toml", "/etc/etcdrx/etcdrx.toml"];
+
+/// What every command has at hand.
+pub(super) struct Context<'a> {
+    config_file: Option<PathBuf>,
+    pub(super) screen: &'a Screen,
+    pub(super) interrupt: CancellationToken,
+}
+
+/// Our clock, to the millisecond: the library is told the time.
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(3)
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(global: &Global, screen: &'a Screen, interrupt: CancellationToken) -> Self {
+        Self {
+            config_file: global.config.clone(),
+            screen,
+            interrupt,
+        }
+    }
+
+    /// Runs work that leaves nothing behind when it is dropped in the middle.
+    pub(super) async fn or_interrupt(&self, work: impl Future<Output = Outcome>) -> Outcome {
+        tokio::select! {
+            outcome = work => outcome,
+            () = self.interrupt.cancelled() => Err(Failure::interrupted()),
+        }
+    }
+
+    /// The file, the environment and the flags that say where the repository is.
+    pub(super) fn configure(&self, repository: &RepositoryArgs) -> Result<Config, Failure> {
+        Ok(self.layers()?.repository(repository).finish()?)
+    }
+
+    /// The same, with the flags that say how etcd is reached.
+    pub(super) fn configure_both(
+        &self,
+        etcd: &EtcdArgs,
+        repository: &RepositoryArgs,
+        flags: impl FnOnce(Layers) -> Layers,
+    ) -> Result<Config, Failure> {
+        let layers = self.layers()?.repository(repository).etcd(etcd);
+        Ok(flags(layers).finish()?)
+    }
+
+    fn layers(&self) -> Result<Layers, Failure> {
+        let mut layers = Layers::default();
+        if let Some((path, text)) = self.read_file()? {
+            layers = layers.file(&text, &path.display().to_string())?;
+        }
+        // What is not UTF-8 can be none of ours.
+        let variables = env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Ok(layers.environment(variables)?)
+    }
+
+    fn read_file(&self) -> Result<Option<(PathBuf, String)>, Failure> {
+        let read = |path: &Path| {
+            fs::read_to_string(path).map_err(|source| Failure::config_unreadable(path, &source))
+        };
+        if let Some(path) = &self.config_file {
+            return Ok(Some((path.clone(), read(path)?)));
+        }
+        let found = PLACES.iter().map(Path::new).find(|path| path.exists());
+        found
+            .map(|path| Ok((path.to_owned(), read(path)?)))
+            .transpose()
+    }
+}
+
+/// Takes flags as the last layer.
+trait Flags {
+    fn repository(self, args: &RepositoryArgs) -> Self;
+    fn etcd(self, args: &EtcdArgs) -> Self;
+}
+
+fn text(value: Option<&String>) -> Option<Value> {
+    value.map(|text| Value::String(text.clone()))
+}
+
+impl Flags for Layers {
+    fn repository(self, args: &RepositoryArgs) -> Self {
+        self.flag("repository", "url", text(args.repository.as_ref()))
+            .flag("cluster", "name", text(args.cluster.as_ref()))
+    }
+
+    fn etcd(self, args: &EtcdArgs) -> Self {
+        let endpoints = args
+            .endpoints
+            .as_ref()
+            .map(|endpoints| Value::Array(endpoints.iter().cloned().map(Value::String).collect()));
+        self.flag("cluster", "endpoints", endpoints)
+            .flag("cluster", "ca", text(args.cacert.as_ref()))
+            .flag("cluster", "cert", text(args.cert.as_ref()))
+            .flag("cluster", "key", text(args.key.as_ref()))
+            .flag("cluster", "user", text(args.user.as_ref()))
+    }
+}
+
+/// The cluster's folder in the repository that the configuration names.
+pub(super) fn open_folder(config: &Config, mode: Mode) -> Result<(ClusterName, Folder), Failure> {
+    let cluster = config.cluster.folder()?;
+    let repository = Repository::open(&config.repository, mode)?;
+    let folder = repository.folder(&cluster);
+    Ok((cluster, folder))
+}
+
+/// The way to the cluster's members.
+pub(super) fn open_access(config: &Config) -> Result<Access, Failure> {
+    Ok(Access::open(&config.cluster)?)
+}
+
+/// The catalog of the folder that the configuration names.
+pub(super) async fn open_catalog(config: &Config) -> Result<(Folder, Catalog), Failure> {
+    let (_, folder) = open_folder(config, Mode::Existing)?;
+    let catalog = Catalog::load(&folder).await?;
+    Ok((folder, catalog))
+}

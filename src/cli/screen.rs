@@ -1,0 +1,141 @@
+//! Where words go: answers to stdout, everything else to stderr.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use etcdrx::progress::{Event, Progress};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::args::{Color, Global};
+use super::failure::Failure;
+
+/// The two output streams, as the user wants them.
+pub(crate) struct Screen {
+    pub(crate) json: bool,
+    quiet: bool,
+    colour: bool,
+    bar: ProgressBar,
+}
+
+impl Screen {
+    pub(crate) fn new(global: &Global) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let silent = global.quiet || global.json;
+        let colour = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        let bar = ProgressBar::no_length();
+        let drawn = terminal && !silent && !global.no_progress;
+        bar.set_draw_target(match drawn {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        });
+        let style = ProgressStyle::with_template(
+            "{spinner} {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}",
+        );
+        bar.set_style(style.expect("the template is well formed"));
+        Self {
+            json: global.json,
+            quiet: silent,
+            colour,
+            bar,
+        }
+    }
+
+    /// Writes the answer; a reader that went away is no failure of ours.
+    pub(crate) fn answer_bytes(&self, bytes: &[u8]) {
+        self.bar.finish_and_clear();
+        let mut stdout = io::stdout().lock();
+        let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    }
+
+    /// Writes the answer as text.
+    pub(crate) fn answer(&self, text: &str) {
+        self.answer_bytes(format!("{}\n", text.trim_end_matches('\n')).as_bytes());
+    }
+
+    /// Writes the answer as the one JSON document.
+    pub(crate) fn answer_json(&self, document: &impl Serialize) {
+        let text = serde_json::to_string_pretty(document);
+        self.answer(&text.expect("answers hold nothing that JSON cannot"));
+    }
+
+    /// Says something on the way.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.to_stderr(text);
+        }
+    }
+
+    /// Says something that deserves attention.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.to_stderr(&format!("{} {text}", self.paint("33", "warning:")));
+        }
+    }
+
+    /// Says why the command failed, and what to do next.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if self.json {
+            self.to_stderr(&failure.to_json().to_string());
+            return;
+        }
+        let mut text = format!("{} {}", self.paint("31;1", "error:"), failure.message);
+        for cause in &failure.causes {
+            text.push_str("\n  because: ");
+            text.push_str(&cause.replace('\n', "\n  "));
+        }
+        for hint in &failure.hints {
+            text.push_str(&format!("\n{} {hint}", self.paint("36", "hint:")));
+        }
+        self.to_stderr(&text);
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        match self.colour {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+
+    fn to_stderr(&self, text: &str) {
+        self.bar.suspend(|| {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        });
+    }
+
+    /// Ends the bar: what follows stands on clean lines.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Screen {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Stage(text) => {
+                self.bar.reset();
+                self.bar.enable_steady_tick(Duration::from_millis(200));
+                match self.bar.is_hidden() {
+                    true => self.note(&text),
+                    false => self.bar.set_message(text),
+                }
+            }
+            Event::Warning(text) => self.warn(&text),
+            Event::Bytes { done, total } => {
+                if let Some(total) = total {
+                    self.bar.set_length(total);
+                }
+                self.bar.set_position(done);
+            }
+            Event::Backup(id) => match self.bar.is_hidden() {
+                true => self.note(id.as_str()),
+                false => self.bar.set_message(id.to_string()),
+            },
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Stored to plain: digest, decompress, prove.
+
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use tokio::sync::mpsc::Receiver;
+
+use super::Error;
+use super::digest::{Stored, StoredTotals};
+use super::plain::{Plain, PlainTotals};
+
+/// How much is decompressed at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// What was read.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The stored bytes, all of them, also where they could not be decoded.
+    pub stored: StoredTotals,
+    /// The snapshot that came out, or why none did.
+    pub plain: Result<PlainTotals, Error>,
+}
+
+/// Decodes everything that `input` gives and hands the plain bytes to `sink`; blocks, so it needs a thread of its own.
+///
+/// The end of the input is the end of the object: the caller compares the stored totals with the manifest's, which is
+/// what tells a stream that broke off from a whole one. Bytes reach `sink` before they are proven.
+pub fn decode(input: Receiver<Bytes>, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Decoded {
+    let mut input = Input {
+        channel: input,
+        current: Bytes::new(),
+        stored: Stored::default(),
+    };
+    let plain = decompress(&mut input, sink);
+    // What follows a damaged place is read all the same: the digest of the whole object names the culprit.
+    if !matches!(plain, Err(Error::Output { .. })) {
+        while let Some(bytes) = input.channel.blocking_recv() {
+            input.stored.feed(&bytes);
+        }
+    }
+    Decoded {
+        stored: input.stored.finish(),
+        plain,
+    }
+}
+
+fn decompress(
+    input: &mut Input,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<PlainTotals, Error> {
+    let broken = |source| Error::Decompress { source };
+    let mut zstd = zstd::stream::read::Decoder::new(input).map_err(broken)?;
+    // zstd's command line has the same limit: a window of 128 MiB, far beyond what etcdrx writes.
+    zstd.window_log_max(27).map_err(broken)?;
+    let mut plain = Plain::default();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let length = match zstd.read(&mut piece) {
+            Ok(0) => return plain.finish(),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(broken(error)),
+        };
+        plain.feed(&piece[..length]);
+        sink(&piece[..length]).map_err(|source| Error::Output { source })?;
+    }
+}
+
+/// The stored bytes as a reader that digests what passes.
+struct Input {
+    channel: Receiver<Bytes>,
+    current: Bytes,
+    stored: Stored,
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.channel.blocking_recv() {
+                Some(bytes) => {
+                    self.stored.feed(&bytes);
+                    self.current = bytes;
+                }
+                None => return Ok(0),
+            }
+        }
+        let length = self.current.len().min(buffer.len());
+        self.current.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::super::plain::tests::golden;
+    use super::super::{Block, Encoded, Level, Options, encode};
+    use super::*;
+
+    fn encoded(plain: &[u8], level: Level) -> (Encoded, Vec<Bytes>) {
+        let (block, input) = mpsc::channel(1024);
+        for part in plain.chunks(32 << 10) {
+            block
+                .try_send(Block::Data(Bytes::copy_from_slice(part)))
+                .unwrap();
+        }
+        block.try_send(Block::End).unwrap();
+        let (output, mut stored) = mpsc::channel(1024);
+        let options = Options { level, threads: 1 };
+        let totals = encode(options, input, &output).unwrap();
+        let mut pieces = Vec::new();
+        while let Ok(piece) = stored.try_recv() {
+            pieces.push(piece);
+        }
+        (totals, pieces)
+    }
+
+    fn decoded(pieces: impl IntoIterator<Item = Bytes>) -> (Decoded, Vec<u8>) {
+        let (send, input) = mpsc::channel(1024);
+        for piece in pieces {
+            send.try_send(piece).unwrap();
+        }
+        drop(send);
+        let mut plain = Vec::new();
+        let decoded = decode(input, &mut |bytes| {
+            plain.extend_from_slice(bytes);
+            Ok(())
+        });
+        (decoded, plain)
+    }
+
+    #[test]
+    fn what_was_encoded_decodes_to_the_same_bytes_and_digests() {
+        let golden = golden();
+        for level in [Level::Auto, Level::Fixed(1), Level::Fixed(19)] {
+            let (there, pieces) = encoded(&golden, level);
+            let (back, plain) = decoded(pieces);
+            assert_eq!(plain, golden);
+            assert_eq!(back.stored, there.stored);
+            assert_eq!(back.plain.unwrap(), there.plain);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_is_not_a_snapshot() {
+        let (block, input) = mpsc::channel(4);
+        block.try_send(Block::Data(Bytes::from(golden()))).unwrap();
+        drop(block);
+        let (output, _stored) = mpsc::channel(1024);
+        let options = Options {
+            level: Level::Auto,
+            threads: 1,
+        };
+        let error = encode(options, input, &output).unwrap_err();
+        assert!(matches!(error, Error::Abandoned));
+    }
+
+    #[test]
+    fn damage_in_the_middle_still_gives_the_whole_objects_digest() {
+        let (there, pieces) = encoded(&golden(), Level::Fixed(3));
+        let mut stored: Vec<u8> = pieces.concat();
+        let middle = stored.len() / 2;
+        stored[middle] ^= 0x40;
+        let (back, _) = decoded([Bytes::from(stored)]);
+        assert!(back.plain.is_err());
+        assert_eq!(back.stored.size_bytes, there.stored.size_bytes);
+        assert_ne!(back.stored.sha256, there.stored.sha256);
+    }
+}

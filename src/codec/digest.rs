@@ -1,0 +1,60 @@
+//! SHA-256, running.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::id::Digest;
+
+/// A running SHA-256.
+#[derive(Clone)]
+pub struct Sha256(Context);
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Sha256 {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything taken.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(self.0.finish().as_ref());
+        Digest(digest)
+    }
+}
+
+/// Size and digest of the bytes as they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredTotals {
+    /// How many there are.
+    pub size_bytes: u64,
+    /// Their SHA-256.
+    pub sha256: Digest,
+}
+
+/// Counts and hashes stored bytes as they go by.
+#[derive(Default)]
+pub(crate) struct Stored {
+    size_bytes: u64,
+    sha256: Sha256,
+}
+
+impl Stored {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.size_bytes += bytes.len() as u64;
+        self.sha256.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> StoredTotals {
+        StoredTotals {
+            size_bytes: self.size_bytes,
+            sha256: self.sha256.finish(),
+        }
+    }
+}

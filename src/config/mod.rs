@@ -1,0 +1,260 @@
+//! What an operator says about one cluster: `etcdrx.toml`, the environment and the flags, in one value.
+
+mod keys;
+mod layers;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use thiserror::Error;
+
+use crate::id::{self, ClusterName};
+use crate::retention::Policy;
+
+pub use keys::{KEYS, Key, Kind};
+pub use layers::Layers;
+
+/// Why there is no usable configuration.
+#[expect(missing_docs, reason = "the messages name the fields")]
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The file is not TOML, or a value has the wrong type; the source points at the place.
+    #[error("{origin} is not a valid configuration")]
+    Invalid {
+        origin: String,
+        source: Box<toml::de::Error>,
+    },
+
+    /// A key that does not exist: most often a typing error that would silently change nothing.
+    #[error("{origin}, line {line}: there is no key `{key}`{}", suggestion(.nearest.as_deref()))]
+    UnknownKey {
+        origin: String,
+        line: usize,
+        key: String,
+        nearest: Option<String>,
+    },
+
+    /// An environment variable that begins like one of ours and is none.
+    #[error("the environment variable {name} sets no key of etcdrx.toml{}", suggestion(.nearest.as_deref()))]
+    UnknownVariable {
+        name: String,
+        nearest: Option<String>,
+    },
+
+    /// A variable or flag whose text does not fit its key.
+    #[error("{origin}: `{value}` is not {expected}")]
+    BadValue {
+        origin: String,
+        value: String,
+        expected: &'static str,
+    },
+
+    /// The cluster's name cannot be a folder.
+    #[error("[cluster] name")]
+    ClusterName { source: id::Error },
+
+    /// A value that has the right type and makes no sense.
+    #[error("[{table}] {key}: {problem}")]
+    Senseless {
+        table: &'static str,
+        key: &'static str,
+        problem: String,
+    },
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself: never print it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A whole configuration.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Which cluster, and how to reach it.
+    pub cluster: Cluster,
+    /// Where its backups live.
+    pub repository: Repository,
+    /// How a backup is taken.
+    pub backup: Backup,
+    /// Which backups stay.
+    pub retention: Policy,
+    /// Whom to tell.
+    pub notify: Notify,
+    /// Who may read the backups.
+    pub encryption: Encryption,
+}
+
+/// Which cluster, and how to reach it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Cluster {
+    /// The folder of the cluster in the repository; `default` where nothing is said.
+    pub name: String,
+    /// Client URLs, in any order.
+    pub endpoints: Vec<String>,
+    /// The authority that signed the members' server certificates, as a PEM file.
+    pub ca: Option<PathBuf>,
+    /// Our client certificate, as a PEM file.
+    pub cert: Option<PathBuf>,
+    /// Its private key, as a PEM file.
+    pub key: Option<PathBuf>,
+    /// The user to log in as, where the cluster asks for a password.
+    pub user: Option<String>,
+    /// A file that holds the password and nothing else.
+    pub password_file: Option<PathBuf>,
+    /// The password from the environment; a file cannot hold it.
+    #[serde(skip)]
+    pub password: Option<Secret>,
+}
+
+impl Cluster {
+    /// The folder of the cluster in the repository.
+    ///
+    /// # Errors
+    /// If the configured name cannot be one.
+    pub fn folder(&self) -> Result<ClusterName, Error> {
+        let name = if self.name.is_empty() {
+            "default"
+        } else {
+            &self.name
+        };
+        name.parse().map_err(|source| Error::ClusterName { source })
+    }
+}
+
+/// Where backups live.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Repository {
+    /// `file:///path`, `s3://bucket/prefix`, `gs://…`, `az://…`, `https://…` for WebDAV.
+    pub url: String,
+    /// The address of an S3-compatible or other non-standard service.
+    pub endpoint: Option<String>,
+    /// The region of the bucket.
+    pub region: Option<String>,
+    /// Whether the bucket stands in the path (`true`) or in the host name.
+    pub path_style: Option<bool>,
+    /// The authority that signed the service's certificate, as a PEM file, besides the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether plain `http://` may be used.
+    pub allow_http: bool,
+    /// Credentials and settings for `object_store` from the environment, such as `aws_access_key_id`.
+    #[serde(skip)]
+    pub options: BTreeMap<String, Secret>,
+}
+
+/// How a backup is taken.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Backup {
+    /// `auto`, `leader`, or a member's name or endpoint.
+    pub member: String,
+    /// How hard to compress.
+    pub compression_level: CompressionLevel,
+    /// How many threads compress: 1 is best where etcd runs on the same machine.
+    pub compression_threads: u32,
+    /// How long the whole backup may take.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// How long the stream may give nothing.
+    #[serde(deserialize_with = "duration")]
+    pub stall_timeout: Duration,
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self {
+            member: "auto".to_owned(),
+            compression_level: CompressionLevel::Auto,
+            compression_threads: 1,
+            timeout: Duration::from_secs(15 * 60),
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How hard to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompressionLevel {
+    /// As much as keeps up with the stream.
+    Auto,
+    /// A level of zstd, 1 to 19.
+    Fixed(i32),
+}
+
+impl<'de> Deserialize<'de> for CompressionLevel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(i32),
+            Text(String),
+        }
+        let number = match Raw::deserialize(deserializer)? {
+            Raw::Number(number) => Some(number),
+            Raw::Text(text) if text == "auto" => return Ok(Self::Auto),
+            Raw::Text(text) => text.parse().ok(),
+        };
+        number
+            .filter(|level| (1..=19).contains(level))
+            .map(Self::Fixed)
+            .ok_or_else(|| de::Error::custom("expected \"auto\" or a zstd level from 1 to 19"))
+    }
+}
+
+/// Whom to tell how a run went.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Notify {
+    /// Pinged at `/start`, at success and at `/fail`, as healthchecks.io defines them.
+    pub heartbeat_url: Option<String>,
+    /// A file in the Prometheus text format, for node_exporter's textfile collector.
+    pub metrics_file: Option<PathBuf>,
+}
+
+/// Who may read the backups.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Encryption {
+    /// age recipients.
+    pub recipients: Vec<String>,
+    /// The identity that opens them.
+    pub identity_file: Option<PathBuf>,
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let duration = humantime::parse_duration(&text)
+        .map_err(|_| de::Error::custom(format!("`{text}` is not a duration such as \"15m\"")))?;
+    if duration.is_zero() {
+        return Err(de::Error::custom("a duration of zero leaves no time"));
+    }
+    Ok(duration)
+}

@@ -1,0 +1,296 @@
+//! How a cluster is reached, and one member once it is.
+
+use std::time::Duration;
+
+use etcd_client::{
+    Certificate, Client, ConnectOptions, Error as ClientError, Identity, TlsOptions,
+};
+use tokio::time::timeout;
+use url::Url;
+
+use super::Error;
+use super::credentials::{self, OurCertificate, Tls};
+use super::diagnosis::{self, Diagnosis};
+use crate::config::{Cluster, Secret};
+use crate::id::Revision;
+
+/// gRPC status codes (`google.golang.org/grpc/codes`), as far as they matter here.
+const INVALID_ARGUMENT: i32 = 3;
+const PERMISSION_DENIED: i32 = 7;
+const UNAUTHENTICATED: i32 = 16;
+
+/// Everything that is needed to reach the members of one cluster.
+#[derive(Clone)]
+pub struct Access {
+    endpoints: Vec<String>,
+    tls: Option<Tls>,
+    user: Option<(String, Secret)>,
+}
+
+impl Access {
+    /// Reads and checks endpoints, certificates and password; connects to nothing.
+    ///
+    /// An endpoint without a scheme is `https` where TLS files are configured, `http` otherwise.
+    ///
+    /// # Errors
+    /// If an endpoint is none, or a file cannot be read or used.
+    pub fn open(cluster: &Cluster) -> Result<Self, Error> {
+        let secure = cluster.ca.is_some() || cluster.cert.is_some();
+        let endpoints = cluster
+            .endpoints
+            .iter()
+            .map(|endpoint| normalize(endpoint, secure))
+            .collect::<Result<Vec<_>, _>>()?;
+        let needs_tls = secure || endpoints.iter().any(|e| e.starts_with("https://"));
+        Ok(Self {
+            endpoints,
+            tls: needs_tls.then(|| Tls::read(cluster)).transpose()?,
+            user: credentials::user(cluster)?,
+        })
+    }
+
+    /// The endpoints as URLs, in the configured order.
+    #[must_use]
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    /// What our client certificate says, if there is one.
+    #[must_use]
+    pub fn our_certificate(&self) -> Option<&OurCertificate> {
+        self.tls.as_ref()?.ours.as_ref()
+    }
+
+    /// Connects without a password: enough for a member's status, and possible without quorum.
+    pub(super) async fn anonymous(&self, endpoint: &str) -> Result<Client, Error> {
+        self.connect(endpoint, None).await
+    }
+
+    /// Connects to one member, with everything that we have to show.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or refuses us.
+    pub async fn member(&self, endpoint: &str, patience: Duration) -> Result<Member, Error> {
+        let connect = self.connect(endpoint, self.user.as_ref());
+        let client = match timeout(patience, connect).await {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                return Err(Error::TimedOut {
+                    endpoint: endpoint.to_owned(),
+                    call: "the log-in",
+                    after: patience,
+                });
+            }
+        };
+        Ok(Member {
+            client,
+            endpoint: endpoint.to_owned(),
+            who: self.who(),
+            patience,
+        })
+    }
+
+    fn who(&self) -> String {
+        match (&self.user, self.our_certificate()) {
+            (Some((user, _)), _) => format!("the user {user}"),
+            (None, Some(ours)) => format!("the certificate of {}", ours.subject),
+            (None, None) => "anybody without a name".to_owned(),
+        }
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &str,
+        user: Option<&(String, Secret)>,
+    ) -> Result<Client, Error> {
+        let mut options = ConnectOptions::new().with_connect_timeout(Duration::from_secs(3));
+        if let (Some(tls), true) = (&self.tls, endpoint.starts_with("https://")) {
+            options = options.with_tls(tls.options());
+        }
+        let Some((name, password)) = user else {
+            return connect(endpoint, options).await;
+        };
+        let with_user = options.clone().with_user(name, password.reveal());
+        match Client::connect([endpoint], Some(with_user)).await {
+            // A password is not needed after all: etcdctl would stop here, a backup should not.
+            Err(error) if message(&error).contains("authentication is not enabled") => {
+                connect(endpoint, options).await
+            }
+            Err(error) if message(&error).contains("authentication failed") => {
+                Err(Error::WrongPassword {
+                    endpoint: endpoint.to_owned(),
+                    user: name.clone(),
+                })
+            }
+            other => other.map_err(|error| call_error(endpoint, "the log-in", &error, &self.who())),
+        }
+    }
+
+    /// Finds out by a handshake of our own why `endpoint` gives no answer.
+    pub(super) async fn diagnose(&self, endpoint: &str, patience: Duration) -> Diagnosis {
+        diagnosis::diagnose(endpoint, self.tls.as_ref(), patience).await
+    }
+}
+
+impl Tls {
+    fn options(&self) -> TlsOptions {
+        let mut options = TlsOptions::new();
+        options = match &self.ca_pem {
+            Some(pem) => options.ca_certificate(Certificate::from_pem(pem)),
+            None => options.with_native_roots(),
+        };
+        if let Some((cert, key)) = &self.identity_pem {
+            options = options.identity(Identity::from_pem(cert, key));
+        }
+        options
+    }
+}
+
+async fn connect(endpoint: &str, options: ConnectOptions) -> Result<Client, Error> {
+    Client::connect([endpoint], Some(options))
+        .await
+        .map_err(|error| call_error(endpoint, "the connection", &error, "us"))
+}
+
+fn normalize(endpoint: &str, secure: bool) -> Result<String, Error> {
+    let bad = |problem| Error::BadEndpoint {
+        endpoint: endpoint.to_owned(),
+        problem,
+    };
+    let url = match endpoint.contains("://") {
+        true => endpoint.to_owned(),
+        false if secure => format!("https://{endpoint}"),
+        false => format!("http://{endpoint}"),
+    };
+    let parsed = Url::parse(&url).map_err(|_| bad("expected something like https://host:2379"))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(bad("the scheme must be http or https"));
+    }
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err(bad("it names no host"));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// What etcd itself said, without the wrapping of gRPC.
+pub(super) fn message(error: &ClientError) -> String {
+    match error {
+        ClientError::GRpcStatus(status) => status.message().to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Turns an answer of etcd into an error of ours.
+pub(super) fn call_error(
+    endpoint: &str,
+    call: &'static str,
+    error: &ClientError,
+    who: &str,
+) -> Error {
+    let text = message(error);
+    let code = match error {
+        ClientError::GRpcStatus(status) => status.code() as i32,
+        _ => 0,
+    };
+    let refused = matches!(code, PERMISSION_DENIED | UNAUTHENTICATED)
+        || (code == INVALID_ARGUMENT && text.contains("user name is empty"))
+        || text.contains("permission denied");
+    if refused {
+        return Error::NotAllowed {
+            endpoint: endpoint.to_owned(),
+            call,
+            who: who.to_owned(),
+        };
+    }
+    Error::Call {
+        endpoint: endpoint.to_owned(),
+        call,
+        message: text,
+    }
+}
+
+/// One member that we are connected to and logged in at.
+#[derive(Clone)]
+pub struct Member {
+    pub(super) client: Client,
+    pub(super) endpoint: String,
+    pub(super) who: String,
+    pub(super) patience: Duration,
+}
+
+impl Member {
+    /// The endpoint through which it is reached.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The revision of a linearizable read through this member: what was written before the call is in it.
+    ///
+    /// # Errors
+    /// If there is no quorum, or we may not read.
+    pub async fn linearizable_revision(&self) -> Result<Revision, Error> {
+        let options = etcd_client::GetOptions::new().with_count_only();
+        let mut client = self.client.clone();
+        let read = client.get("etcdrx", Some(options));
+        let response = self.answered("a linearizable read", read).await?;
+        Ok(Revision(
+            response
+                .header()
+                .map_or(0, etcd_client::ResponseHeader::revision),
+        ))
+    }
+
+    /// How many keys were alive at `revision`, as this member knows without asking the others.
+    ///
+    /// # Errors
+    /// If the revision is compacted by now, or we may not read.
+    pub async fn count_keys(&self, revision: Revision) -> Result<u64, Error> {
+        let options = etcd_client::GetOptions::new()
+            .with_all_keys()
+            .with_count_only()
+            .with_serializable()
+            .with_revision(revision.0);
+        let mut client = self.client.clone();
+        let response = self
+            .answered("a count of keys", client.get("", Some(options)))
+            .await?;
+        Ok(u64::try_from(response.count()).unwrap_or(0))
+    }
+
+    /// Waits for an answer no longer than this member deserves.
+    pub(super) async fn answered<T>(
+        &self,
+        call: &'static str,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, Error> {
+        match timeout(self.patience, answer).await {
+            Ok(answer) => {
+                answer.map_err(|error| call_error(&self.endpoint, call, &error, &self.who))
+            }
+            Err(_) => Err(Error::TimedOut {
+                endpoint: self.endpoint.clone(),
+                call,
+                after: self.patience,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_without_a_scheme_follows_the_tls_files() {
+        assert_eq!(normalize("h:2379", true).unwrap(), "https://h:2379");
+        assert_eq!(normalize("h:2379", false).unwrap(), "http://h:2379");
+        assert_eq!(
+            normalize("https://h:2379/", false).unwrap(),
+            "https://h:2379"
+        );
+        assert!(normalize("ftp://h:21", false).is_err());
+        assert!(normalize("http://", false).is_err());
+    }
+}

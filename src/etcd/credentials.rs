@@ -1,0 +1,220 @@
+//! Who we are to etcd: certificates, keys and passwords, read and checked before any connection.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::Error;
+use crate::config::{Cluster, Secret};
+
+/// What the authority's, the certificate's and the key's file are called in messages.
+const CA: &str = "the CA file";
+const CERT: &str = "the client certificate";
+const KEY: &str = "the client key";
+
+/// TLS material as PEM for etcd-client, and the same as a rustls configuration for handshakes of our own.
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) ca_pem: Option<Vec<u8>>,
+    pub(super) identity_pem: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) rustls: Arc<ClientConfig>,
+    pub(super) ours: Option<OurCertificate>,
+}
+
+/// What our client certificate says, for explaining why etcd refuses it.
+#[derive(Debug, Clone)]
+pub struct OurCertificate {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its subject.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// From when it is valid.
+    pub not_before: DateTime<Utc>,
+    /// Until when it is valid.
+    pub not_after: DateTime<Utc>,
+    /// Whether it may be used by a client: with an extended key usage, that one must be in it.
+    pub for_clients: bool,
+}
+
+impl OurCertificate {
+    /// The reason why any etcd must refuse it at `now`, if there is one.
+    #[must_use]
+    pub fn flaw(&self, now: DateTime<Utc>) -> Option<String> {
+        let path = self.path.display();
+        if now > self.not_after {
+            return Some(format!("{path} expired at {}", self.not_after.to_rfc3339()));
+        }
+        if now < self.not_before {
+            return Some(format!(
+                "{path} is not valid before {}: is this clock right?",
+                self.not_before.to_rfc3339()
+            ));
+        }
+        (!self.for_clients).then(|| {
+            format!("{path} is not a client certificate: its extended key usage lacks clientAuth")
+        })
+    }
+}
+
+impl Tls {
+    /// Reads the files that the configuration names.
+    pub(super) fn read(cluster: &Cluster) -> Result<Self, Error> {
+        let ca_pem = cluster.ca.as_deref().map(|p| read(CA, p)).transpose()?;
+        let identity = match (&cluster.cert, &cluster.key) {
+            (Some(cert), Some(key)) => Some(Identity::read(cert, key)?),
+            _ => None,
+        };
+        let roots = match (&ca_pem, &cluster.ca) {
+            (Some(pem), Some(path)) => trusted(pem, path)?,
+            _ => system_roots(),
+        };
+        let builder = ClientConfig::builder().with_root_certificates(roots);
+        let mut rustls = match &identity {
+            Some(identity) => builder
+                .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+                .map_err(|error| bad(KEY, &identity.key_path, error))?,
+            None => builder.with_no_client_auth(),
+        };
+        rustls.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Self {
+            ca_pem,
+            rustls: Arc::new(rustls),
+            ours: identity.as_ref().map(|i| i.ours.clone()),
+            identity_pem: identity.map(|i| (i.cert_pem, i.key_pem)),
+        })
+    }
+}
+
+struct Identity {
+    cert_pem: Vec<u8>,
+    key_pem: Vec<u8>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    key_path: PathBuf,
+    ours: OurCertificate,
+}
+
+impl Identity {
+    fn read(cert_path: &Path, key_path: &Path) -> Result<Self, Error> {
+        let cert_pem = read(CERT, cert_path)?;
+        let key_pem = read(KEY, key_path)?;
+        let chain = certificates(CERT, &cert_pem, cert_path)?;
+        let key = PrivateKeyDer::from_pem_slice(&key_pem)
+            .map_err(|_| bad(KEY, key_path, "it holds no private key in PEM"))?;
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider).map_err(|error| {
+            let problem = match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    format!("it is not the key of {}", cert_path.display())
+                }
+                other => other.to_string(),
+            };
+            bad(KEY, key_path, problem)
+        })?;
+        Ok(Self {
+            ours: describe(&chain[0], cert_path)?,
+            cert_pem,
+            key_pem,
+            chain,
+            key,
+            key_path: key_path.to_owned(),
+        })
+    }
+}
+
+fn bad(what: &'static str, path: &Path, problem: impl ToString) -> Error {
+    Error::BadFile {
+        what,
+        path: path.to_owned(),
+        problem: problem.to_string(),
+    }
+}
+
+fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::ReadFile {
+        what,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn certificates(
+    what: &'static str,
+    pem: &[u8],
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad(what, path, format!("it is not valid PEM: {error:?}")))?;
+    if found.is_empty() {
+        return Err(bad(what, path, "it holds no certificate in PEM"));
+    }
+    Ok(found)
+}
+
+fn trusted(pem: &[u8], path: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(CA, pem, path)? {
+        roots.add(certificate).map_err(|error| {
+            bad(
+                CA,
+                path,
+                format!("a certificate in it is unusable: {error}"),
+            )
+        })?;
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn describe(certificate: &CertificateDer<'_>, path: &Path) -> Result<OurCertificate, Error> {
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|error| bad(CERT, path, format!("it cannot be parsed: {error}")))?;
+    let time = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    // A certificate without the extension is good for everything (RFC 5280, 4.2.1.12).
+    let for_clients = match parsed.extended_key_usage() {
+        Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
+        Ok(None) | Err(_) => true,
+    };
+    Ok(OurCertificate {
+        path: path.to_owned(),
+        subject: parsed.subject().to_string(),
+        issuer: parsed.issuer().to_string(),
+        not_before: time(parsed.validity().not_before.timestamp()),
+        not_after: time(parsed.validity().not_after.timestamp()),
+        for_clients,
+    })
+}
+
+/// A user with the password from the environment or from its file.
+pub(super) fn user(cluster: &Cluster) -> Result<Option<(String, Secret)>, Error> {
+    let Some(user) = cluster.user.clone() else {
+        return Ok(None);
+    };
+    if let Some(password) = &cluster.password {
+        return Ok(Some((user, password.clone())));
+    }
+    let Some(path) = &cluster.password_file else {
+        return Err(Error::NoPassword { user });
+    };
+    let text = String::from_utf8_lossy(&read("the password file", path)?).into_owned();
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(bad("the password file", path, "it is empty"));
+    }
+    Ok(Some((user, Secret::new(password))))
+}

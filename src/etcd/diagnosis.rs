@@ -1,0 +1,290 @@
+//! Why an endpoint gives no answer: found out by a connection and a TLS handshake of our own.
+//!
+//! gRPC libraries report most TLS failures as a broken pipe. In TLS 1.3 a server refuses a client certificate only
+//! after the handshake has succeeded for the client (RFC 8446, 4.4.2.4 and 6), so the reason comes with the first
+//! read, which must be made to learn it.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use chrono::Utc;
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+use super::credentials::{OurCertificate, Tls};
+
+/// The first bytes of an HTTP/2 client: the preface and empty settings (RFC 9113, 3.4).
+const HTTP2_HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+
+/// What stands between us and an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Diagnosis {
+    /// Nothing: the server talks to us.
+    Open,
+    /// The host has no address.
+    NoAddress(String),
+    /// Nobody listens there.
+    ConnectionRefused,
+    /// The network cannot bring us there.
+    NoWay(String),
+    /// No packet comes back.
+    NoAnswer,
+    /// The connection stands, and the server says nothing: paused, overloaded, or started without a quorum.
+    Hung,
+    /// We use TLS and the server does not.
+    NotTls,
+    /// The server uses TLS and we do not.
+    NeedsTls,
+    /// We refuse the server's certificate.
+    WeRefuse(String),
+    /// The server refuses us: its alert, if it sent one, and what the cause most likely is.
+    TheyRefuse {
+        /// The TLS alert, in words.
+        alert: Option<String>,
+        /// The most likely cause.
+        likely: String,
+    },
+}
+
+impl Diagnosis {
+    /// Whether certificates or the use of TLS are the matter, and not the network or the server.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::NotTls | Self::NeedsTls | Self::WeRefuse(_) | Self::TheyRefuse { .. } => true,
+            Self::Open
+            | Self::NoAddress(_)
+            | Self::ConnectionRefused
+            | Self::NoWay(_)
+            | Self::NoAnswer
+            | Self::Hung => false,
+        }
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("it answers"),
+            Self::NoAddress(why) => write!(f, "the host name has no address ({why})"),
+            Self::ConnectionRefused => f.write_str("connection refused: nothing listens there"),
+            Self::NoWay(why) => write!(f, "cannot connect: {why}"),
+            Self::NoAnswer => f.write_str("no answer to a connection: host down or packets dropped"),
+            Self::Hung => f.write_str(
+                "it accepts connections and says nothing: the process hangs, or it started without a quorum",
+            ),
+            Self::NotTls => f.write_str("it does not speak TLS: use http:// for this endpoint"),
+            Self::NeedsTls => f.write_str("it speaks TLS: use https:// for this endpoint"),
+            Self::WeRefuse(why) => write!(f, "we refuse its certificate: {why}"),
+            Self::TheyRefuse { alert, likely } => {
+                let alert = alert.as_deref().unwrap_or("it closes the connection");
+                write!(f, "it refuses us ({alert}): {likely}")
+            }
+        }
+    }
+}
+
+/// Examines `endpoint`, waiting `patience` for the connection and as long again for the first bytes.
+pub(super) async fn diagnose(endpoint: &str, tls: Option<&Tls>, patience: Duration) -> Diagnosis {
+    let Some((host, port)) = host_and_port(endpoint) else {
+        return Diagnosis::NoAddress(format!("`{endpoint}` names no host"));
+    };
+    let tcp = match connect(&host, port, patience).await {
+        Ok(tcp) => tcp,
+        Err(diagnosis) => return diagnosis,
+    };
+    match tls {
+        Some(tls) if endpoint.starts_with("https://") => handshake(tcp, &host, tls, patience).await,
+        _ => plain(tcp, &host, patience).await,
+    }
+}
+
+fn host_and_port(endpoint: &str) -> Option<(String, u16)> {
+    let url = Url::parse(endpoint).ok()?;
+    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+    Some((host, url.port_or_known_default()?))
+}
+
+async fn connect(host: &str, port: u16, patience: Duration) -> Result<TcpStream, Diagnosis> {
+    let addresses: Vec<_> = match timeout(patience, lookup_host((host, port))).await {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(error)) => return Err(Diagnosis::NoAddress(error.to_string())),
+        Err(_) => {
+            return Err(Diagnosis::NoAddress(
+                "the name server does not answer".to_owned(),
+            ));
+        }
+    };
+    match timeout(patience, TcpStream::connect(addresses.as_slice())).await {
+        Ok(Ok(tcp)) => Ok(tcp),
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+            Err(Diagnosis::ConnectionRefused)
+        }
+        Ok(Err(error)) => Err(Diagnosis::NoWay(error.to_string())),
+        Err(_) => Err(Diagnosis::NoAnswer),
+    }
+}
+
+async fn plain(mut tcp: TcpStream, host: &str, patience: Duration) -> Diagnosis {
+    let request = format!("GET /version HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    match first_bytes(&mut tcp, request.as_bytes(), patience).await {
+        // A TLS alert record, or the words of Go's HTTPS server to a plain request.
+        Some(Ok(bytes))
+            if bytes.starts_with(&[0x15, 0x03])
+                || String::from_utf8_lossy(&bytes).contains("HTTPS") =>
+        {
+            Diagnosis::NeedsTls
+        }
+        Some(Ok(_)) => Diagnosis::Open,
+        Some(Err(error)) => Diagnosis::NoWay(error.to_string()),
+        None => Diagnosis::Hung,
+    }
+}
+
+async fn handshake(tcp: TcpStream, host: &str, tls: &Tls, patience: Duration) -> Diagnosis {
+    let Ok(name) = ServerName::try_from(host.to_owned()) else {
+        return Diagnosis::NoAddress(format!("`{host}` is no host name"));
+    };
+    let connector = TlsConnector::from(tls.rustls.clone());
+    let mut stream = match timeout(patience, connector.connect(name, tcp)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return refused(&error, host, tls.ours.as_ref()),
+        Err(_) => return Diagnosis::Hung,
+    };
+    match first_bytes(&mut stream, HTTP2_HELLO, patience).await {
+        Some(Ok(bytes)) if !bytes.is_empty() => Diagnosis::Open,
+        Some(Ok(_)) => they_refuse(None, tls.ours.as_ref()),
+        Some(Err(error)) => refused(&error, host, tls.ours.as_ref()),
+        None => Diagnosis::Hung,
+    }
+}
+
+/// Writes `hello` and reads what comes back: `None` if nothing does, no bytes if the other side closes.
+async fn first_bytes<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    hello: &[u8],
+    patience: Duration,
+) -> Option<io::Result<Vec<u8>>> {
+    let exchange = async {
+        // A refusal may already be on its way while we write: what counts is what can be read.
+        let written = stream.write_all(hello).await.and(stream.flush().await);
+        let mut bytes = vec![0; 512];
+        match (stream.read(&mut bytes).await, written) {
+            (Ok(length), Ok(())) => {
+                bytes.truncate(length);
+                Ok(bytes)
+            }
+            (Ok(0), Err(error)) | (Err(error), _) => Err(error),
+            (Ok(length), Err(_)) => {
+                bytes.truncate(length);
+                Ok(bytes)
+            }
+        }
+    };
+    timeout(patience, exchange).await.ok()
+}
+
+fn refused(error: &io::Error, host: &str, ours: Option<&OurCertificate>) -> Diagnosis {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<TlsError>());
+    match inner {
+        Some(TlsError::InvalidCertificate(why)) => Diagnosis::WeRefuse(unacceptable(why, host)),
+        Some(TlsError::AlertReceived(alert)) => they_refuse(Some(*alert), ours),
+        Some(TlsError::InvalidMessage(_)) => Diagnosis::NotTls,
+        Some(other) => Diagnosis::WeRefuse(other.to_string()),
+        None if matches!(error.kind(), ErrorKind::UnexpectedEof) => Diagnosis::NotTls,
+        None => they_refuse(None, ours),
+    }
+}
+
+/// Why we refuse a server's certificate, in an operator's words.
+fn unacceptable(why: &CertificateError, host: &str) -> String {
+    match why {
+        CertificateError::UnknownIssuer => {
+            "it is signed by an authority that is not in our CA file (wrong `ca`, or the CA was replaced)".to_owned()
+        }
+        CertificateError::BadSignature => {
+            "its signature does not fit our CA of the same name: the CA was made anew".to_owned()
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not a server certificate: its extended key usage lacks serverAuth".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("it is not valid for `{host}`: connect by a name or address that it holds ({why})")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn they_refuse(alert: Option<AlertDescription>, ours: Option<&OurCertificate>) -> Diagnosis {
+    Diagnosis::TheyRefuse {
+        alert: alert.map(|alert| format!("alert {alert:?}")),
+        likely: likely(alert, ours),
+    }
+}
+
+fn likely(alert: Option<AlertDescription>, ours: Option<&OurCertificate>) -> String {
+    let Some(ours) = ours else {
+        return "it wants a client certificate, and none is configured (`cert` and `key`)"
+            .to_owned();
+    };
+    if let Some(flaw) = ours.flaw(Utc::now()) {
+        return flaw;
+    }
+    let path = ours.path.display();
+    let issuer = &ours.issuer;
+    match alert {
+        Some(AlertDescription::UnknownCA) => format!(
+            "{path} is signed by `{issuer}`, which is not in etcd's --trusted-ca-file (as it was when etcd started)"
+        ),
+        Some(AlertDescription::ProtocolVersion) => {
+            "it has no TLS version in common with us (etcd 3.5.0 to 3.5.7 know only TLS 1.2)"
+                .to_owned()
+        }
+        Some(AlertDescription::CertificateExpired) => format!(
+            "it takes {path} for expired, and we do not: compare the clocks, and look at the CA's own dates"
+        ),
+        // Before Go 1.21 every reason has this one name; EOF without an alert is a revocation list or a name check.
+        _ => format!(
+            "it does not accept {path} (subject `{}`, signed by `{issuer}`): is that authority in etcd's --trusted-ca-file? etcd's log has the reason",
+            ours.subject
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use chrono::Duration as Days;
+
+    use super::*;
+
+    fn ours(valid_days: i64) -> OurCertificate {
+        OurCertificate {
+            path: PathBuf::from("backup.crt"),
+            subject: "CN=root".to_owned(),
+            issuer: "CN=ca".to_owned(),
+            not_before: Utc::now() - Days::days(10),
+            not_after: Utc::now() + Days::days(valid_days),
+            for_clients: true,
+        }
+    }
+
+    #[test]
+    fn a_flaw_of_our_own_certificate_is_told_before_any_guess() {
+        let text = likely(Some(AlertDescription::BadCertificate), Some(&ours(-1)));
+        assert!(text.contains("backup.crt expired at"), "{text}");
+        let text = likely(Some(AlertDescription::UnknownCA), Some(&ours(1)));
+        assert!(text.contains("`CN=ca`"), "{text}");
+        let text = likely(None, None);
+        assert!(text.contains("none is configured"), "{text}");
+    }
+}

@@ -1,0 +1,86 @@
+//! The stream of a snapshot.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcd_client::SnapshotStreaming;
+use tokio::time::timeout;
+
+use super::Error;
+use super::access::{Member, message};
+
+/// A snapshot on its way from one member.
+pub struct Snapshot {
+    stream: SnapshotStreaming,
+    endpoint: String,
+    stall: Duration,
+    received: u64,
+    expected: Option<u64>,
+}
+
+impl Member {
+    /// Asks for a snapshot; `stall` is how long the stream may give nothing.
+    ///
+    /// # Errors
+    /// If the member refuses, or does not answer in time.
+    pub async fn snapshot(&self, stall: Duration) -> Result<Snapshot, Error> {
+        let mut client = self.client.clone();
+        let stream = self.answered("a snapshot", client.snapshot()).await?;
+        Ok(Snapshot {
+            stream,
+            endpoint: self.endpoint.clone(),
+            stall,
+            received: 0,
+            expected: None,
+        })
+    }
+}
+
+impl Snapshot {
+    /// The next bytes, in pieces of at most 32 KiB; `None` only after etcd has closed the stream in good order.
+    ///
+    /// # Errors
+    /// If the stream breaks off, or gives nothing for too long.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let response = match timeout(self.stall, self.stream.message()).await {
+            Ok(Ok(Some(response))) => response,
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(error)) => return Err(self.broken(message(&error))),
+            Err(_) => {
+                return Err(Error::Stalled {
+                    endpoint: self.endpoint.clone(),
+                    received: self.received,
+                    after: self.stall,
+                });
+            }
+        };
+        let remaining = response.remaining_bytes();
+        let bytes = Bytes::from(response.0.blob);
+        self.received += bytes.len() as u64;
+        // The trailer comes on top of what the first message says remains.
+        self.expected.get_or_insert(self.received + remaining);
+        Ok(Some(bytes))
+    }
+
+    fn broken(&self, message: String) -> Error {
+        // A user who may log in and may not take a snapshot learns it only here.
+        if message.contains("permission denied") {
+            return Error::NotAllowed {
+                endpoint: self.endpoint.clone(),
+                call: "a snapshot",
+                who: "us: it takes a user with the role root".to_owned(),
+            };
+        }
+        Error::Broken {
+            endpoint: self.endpoint.clone(),
+            received: self.received,
+            message,
+        }
+    }
+
+    /// The size of the database, known after the first message.
+    #[must_use]
+    pub fn expected_bytes(&self) -> Option<u64> {
+        self.expected
+    }
+}

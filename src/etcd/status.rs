@@ -1,0 +1,156 @@
+//! What every member says of itself, asked one by one and all at once.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::access::{Access, call_error};
+use super::{Diagnosis, Error};
+use crate::id::{ClusterId, MemberId, Revision};
+
+/// One member, as it answered.
+#[derive(Debug, Clone)]
+pub struct MemberStatus {
+    /// Through which endpoint.
+    pub endpoint: String,
+    /// Its id.
+    pub member_id: MemberId,
+    /// Its cluster.
+    pub cluster_id: ClusterId,
+    /// Its name; empty where the member list could not be read or the member never started.
+    pub name: String,
+    /// The version of etcd.
+    pub version: String,
+    /// Whom it takes for the leader; `None` if it knows none.
+    pub leader: Option<MemberId>,
+    /// Whether it has no vote.
+    pub is_learner: bool,
+    /// The index of the last raft entry that it knows of.
+    pub raft_index: u64,
+    /// The index of the last raft entry that it applied.
+    pub applied_index: u64,
+    /// Its raft term.
+    pub raft_term: u64,
+    /// Its newest revision.
+    pub revision: Revision,
+    /// The size of its database, free pages included.
+    pub db_size_bytes: u64,
+    /// The members for which it knows a CORRUPT alarm.
+    pub corrupt: Vec<MemberId>,
+    /// The members for which it knows a NOSPACE alarm.
+    pub nospace: Vec<MemberId>,
+}
+
+impl MemberStatus {
+    /// Whether it is the leader.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.leader == Some(self.member_id)
+    }
+
+    /// The member as people know it: its name, or else its id.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.name.is_empty() {
+            true => self.member_id.to_string(),
+            false => self.name.clone(),
+        }
+    }
+}
+
+/// Asks every endpoint by itself, in parallel, and waits `patience` for each; the answers come in the endpoints' order.
+///
+/// An endpoint that does not answer is examined by a handshake of our own, which takes as long again at most.
+pub async fn probe_all(access: &Access, patience: Duration) -> Vec<Result<MemberStatus, Error>> {
+    let probes = access
+        .endpoints()
+        .iter()
+        .map(|endpoint| probe(access, endpoint, patience));
+    join_all(probes).await
+}
+
+async fn probe(access: &Access, endpoint: &str, patience: Duration) -> Result<MemberStatus, Error> {
+    let failure = match timeout(patience, ask(access, endpoint)).await {
+        Ok(Ok(status)) => return Ok(status),
+        Ok(Err(error)) => error,
+        Err(_) => Error::TimedOut {
+            endpoint: endpoint.to_owned(),
+            call: "a status request",
+            after: patience,
+        },
+    };
+    match access.diagnose(endpoint, patience).await {
+        // The way there is open, so etcd's own words are the better ones.
+        Diagnosis::Open => Err(failure),
+        diagnosis => Err(Error::Unreachable {
+            endpoint: endpoint.to_owned(),
+            diagnosis,
+        }),
+    }
+}
+
+async fn ask(access: &Access, endpoint: &str) -> Result<MemberStatus, Error> {
+    let mut client = access.anonymous(endpoint).await?;
+    let status = client
+        .status()
+        .await
+        .map_err(|error| call_error(endpoint, "a status request", &error, "us"))?;
+    // Only for the name; a member without a leader may not know.
+    let members = client.member_list().await.ok();
+    let header = status.header();
+    let member_id = header.map_or(0, etcd_client::ResponseHeader::member_id);
+    let name = members
+        .iter()
+        .flat_map(etcd_client::MemberListResponse::members)
+        .find(|member| member.id() == member_id)
+        .map(|member| member.name().to_owned());
+    Ok(MemberStatus {
+        endpoint: endpoint.to_owned(),
+        member_id: MemberId(member_id),
+        cluster_id: ClusterId(header.map_or(0, etcd_client::ResponseHeader::cluster_id)),
+        name: name.unwrap_or_default(),
+        version: status.version().to_owned(),
+        leader: Some(status.leader()).filter(|id| *id != 0).map(MemberId),
+        is_learner: status.is_learner(),
+        raft_index: status.raft_index(),
+        applied_index: status.raft_applied_index(),
+        raft_term: status.raft_term(),
+        revision: Revision(header.map_or(0, etcd_client::ResponseHeader::revision)),
+        db_size_bytes: u64::try_from(status.db_size()).unwrap_or(0),
+        corrupt: alarmed(status.errors(), "CORRUPT"),
+        nospace: alarmed(status.errors(), "NOSPACE"),
+    })
+}
+
+/// Reads alarms where no quorum is needed: a status lists them as text, `memberID:123 alarm:CORRUPT`.
+fn alarmed(errors: &[String], alarm: &str) -> Vec<MemberId> {
+    errors
+        .iter()
+        .filter(|text| text.contains(&format!("alarm:{alarm}")))
+        .filter_map(|text| {
+            let id = text.split("memberID:").nth(1)?;
+            let digits: String = id.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok().map(MemberId)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_are_read_from_the_words_of_a_status() {
+        let errors = [
+            "memberID:10276657743932975437 alarm:NOSPACE ".to_owned(),
+            "memberID:7 alarm:CORRUPT ".to_owned(),
+            "etcdserver: no leader".to_owned(),
+        ];
+        assert_eq!(alarmed(&errors, "CORRUPT"), [MemberId(7)]);
+        assert_eq!(
+            alarmed(&errors, "NOSPACE"),
+            [MemberId(10_276_657_743_932_975_437)]
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! Gets a snapshot file out of a repository, decoded and proven.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::catalog::Backup;
+use crate::manifest::Finding;
+use crate::progress::Progress;
+use crate::repository::Folder;
+use crate::verify::{self, decode, judge};
+
+/// Why there is no file.
+#[expect(missing_docs, reason = "the messages name the fields")]
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The target is there, and fetching never overwrites.
+    #[error("{} exists already", .path.display())]
+    Exists { path: PathBuf },
+
+    /// The file could not be written.
+    #[error("cannot write {}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+
+    /// The backup could not be read, or what came could not be passed on.
+    #[error("cannot fetch the backup")]
+    Read { source: verify::Error },
+
+    /// The bytes are not what was stored.
+    #[error("the backup is damaged: {}", first(.findings))]
+    Damaged { findings: Vec<Finding> },
+}
+
+fn first(findings: &[Finding]) -> &str {
+    findings.first().map_or("", |finding| &finding.message)
+}
+
+/// Writes the snapshot of `backup` to a new file at `path`, mode 0600.
+///
+/// The file appears only when it is whole and proven: it is written under a temporary name beside, synced, renamed.
+///
+/// # Errors
+/// If the target exists, cannot be written, or the backup is damaged; nothing is left behind then.
+pub async fn fetch_to_file(
+    folder: &Folder,
+    backup: &Backup,
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    if path.symlink_metadata().is_ok() {
+        return Err(Error::Exists {
+            path: path.to_owned(),
+        });
+    }
+    let part = Part::create(path, backup)?;
+    let mut file = part
+        .file
+        .try_clone()
+        .map_err(|source| part.failed(source))?;
+    let decoded = decode(folder, backup, progress, move |bytes| file.write_all(bytes))
+        .await
+        .map_err(|source| Error::Read { source })?;
+    let findings = judge(&backup.manifest, &decoded);
+    if !findings.is_empty() {
+        return Err(Error::Damaged { findings });
+    }
+    part.publish()
+}
+
+/// Writes the snapshot of `backup` to `output` as it is read: what the bytes are worth is known only at the end.
+///
+/// # Errors
+/// If the output fails or the backup is damaged; the bytes are gone by then.
+pub async fn fetch_to_stream(
+    folder: &Folder,
+    backup: &Backup,
+    mut output: impl Write + Send + 'static,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    let sink = move |bytes: &[u8]| output.write_all(bytes).and_then(|()| output.flush());
+    let decoded = decode(folder, backup, progress, sink)
+        .await
+        .map_err(|source| Error::Read { source })?;
+    let findings = judge(&backup.manifest, &decoded);
+    match findings.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Damaged { findings }),
+    }
+}
+
+/// A file under a temporary name, removed again unless it is published.
+struct Part {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    published: bool,
+}
+
+impl Part {
+    fn create(path: &Path, backup: &Backup) -> Result<Self, Error> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(
+            ".part-{}-{:06x}",
+            backup.id(),
+            rand::random::<u32>() >> 8
+        ));
+        let temporary = path.with_file_name(name);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)
+            .map_err(|source| Error::Write {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            file,
+            temporary,
+            path: path.to_owned(),
+            published: false,
+        })
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Write {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    /// Makes the file appear under its name, unless something else took that name in the meantime.
+    fn publish(mut self) -> Result<(), Error> {
+        self.file.sync_all().map_err(|source| self.failed(source))?;
+        fs::hard_link(&self.temporary, &self.path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists {
+                path: self.path.clone(),
+            },
+            _ => self.failed(source),
+        })?;
+        fs::remove_file(&self.temporary).map_err(|source| self.failed(source))?;
+        self.published = true;
+        let directory = match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|source| self.failed(source))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed now shows by its name what it is.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}

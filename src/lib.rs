@@ -1,0 +1,22 @@
+//! Backup, proof, restore and disaster recovery for etcd.
+//!
+//! The library never prints, never exits and reads no environment: the binary does.
+
+pub mod backend;
+pub mod backup;
+pub mod bolt;
+pub mod catalog;
+pub mod check;
+pub mod codec;
+pub mod config;
+pub mod etcd;
+pub mod fetch;
+pub mod id;
+pub mod manifest;
+pub mod notify;
+pub mod pin;
+pub mod progress;
+pub mod prune;
+pub mod repository;
+pub mod retention;
+pub mod verify;

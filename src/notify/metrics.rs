@@ -1,0 +1,173 @@
+//! A file in the Prometheus text format, written after every run, also after one that failed.
+//!
+//! What a run does not know, such as the time of the last success after a failure, is kept from the file before.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::id::ClusterName;
+
+/// Every metric, with what it means. All are gauges.
+const METRICS: &[(&str, &str)] = &[
+    (
+        "etcdrx_backup_last_run_timestamp_seconds",
+        "When the last backup run ended.",
+    ),
+    (
+        "etcdrx_backup_last_exit_code",
+        "Exit code of the last backup run; 0 is success.",
+    ),
+    (
+        "etcdrx_backup_last_duration_seconds",
+        "How long the last backup run took.",
+    ),
+    (
+        "etcdrx_backup_last_success_timestamp_seconds",
+        "When the last backup was committed and read back.",
+    ),
+    ("etcdrx_backup_revision", "Revision of the last backup."),
+    (
+        "etcdrx_backup_db_size_bytes",
+        "Size of the database in the last backup.",
+    ),
+    (
+        "etcdrx_backup_stored_size_bytes",
+        "Size of the last backup as stored.",
+    ),
+    ("etcdrx_backup_keys", "Keys alive in the last backup."),
+    (
+        "etcdrx_backup_verified",
+        "1 if the last backup was read back and found whole.",
+    ),
+    (
+        "etcdrx_backup_findings",
+        "What was noticed while the last backup was taken.",
+    ),
+    (
+        "etcdrx_verify_last_run_timestamp_seconds",
+        "When the last verification ended.",
+    ),
+    (
+        "etcdrx_verify_last_exit_code",
+        "Exit code of the last verification; 0 is success.",
+    ),
+    (
+        "etcdrx_verify_damaged",
+        "Backups that the last verification found damaged.",
+    ),
+];
+
+/// Why the file could not be written; never a reason for a backup to fail.
+#[derive(Debug, Error)]
+#[error("cannot write the metrics file {}", .path.display())]
+pub struct MetricsError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The metrics of one cluster.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Metrics(BTreeMap<&'static str, f64>);
+
+impl Metrics {
+    /// Reads what an earlier run wrote; a file that is missing or not ours holds nothing.
+    #[must_use]
+    pub fn read(path: &Path, cluster: &ClusterName) -> Self {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let label = format!("{{cluster=\"{cluster}\"}} ");
+        let values = text.lines().filter_map(|line| {
+            let (name, value) = line.split_once(&label)?;
+            let (known, _) = METRICS.iter().find(|(known, _)| *known == name)?;
+            Some((*known, value.parse().ok()?))
+        });
+        Self(values.collect())
+    }
+
+    /// Sets one metric.
+    ///
+    /// # Panics
+    /// If there is no metric of this name, which is a mistake in the program.
+    pub fn set(&mut self, name: &str, value: f64) {
+        let known = METRICS.iter().find(|(known, _)| *known == name);
+        let (known, _) = known.expect("every metric that is set is described");
+        self.0.insert(known, value);
+    }
+
+    /// Replaces the file: a reader sees the old one or the new one, never half of one. Everybody may read it.
+    ///
+    /// # Errors
+    /// If the file system does not let us.
+    pub fn write(&self, path: &Path, cluster: &ClusterName) -> Result<(), MetricsError> {
+        let mut temporary = path.as_os_str().to_owned();
+        // node_exporter reads `*.prom` only.
+        temporary.push(format!(".{}.tmp", std::process::id()));
+        let temporary = PathBuf::from(temporary);
+        let replace = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o644)
+                .open(&temporary)?;
+            file.set_permissions(fs::Permissions::from_mode(0o644))?;
+            file.write_all(self.text(cluster).as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        };
+        replace().map_err(|source| {
+            let _ = fs::remove_file(&temporary);
+            MetricsError {
+                path: path.to_owned(),
+                source,
+            }
+        })
+    }
+
+    fn text(&self, cluster: &ClusterName) -> String {
+        let mut text = String::new();
+        for (name, help) in METRICS {
+            if let Some(value) = self.0.get(name) {
+                writeln!(
+                    text,
+                    "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{cluster=\"{cluster}\"}} {value}"
+                )
+                .expect("writing to a string does not fail");
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_and_a_failure_keeps_the_last_success() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("etcdrx.prom");
+        let cluster = "prod".parse().unwrap();
+        let mut metrics = Metrics::read(&path, &cluster);
+        metrics.set("etcdrx_backup_last_success_timestamp_seconds", 1.5e9);
+        metrics.write(&path, &cluster).unwrap();
+
+        let mut after = Metrics::read(&path, &cluster);
+        after.set("etcdrx_backup_last_exit_code", 5.0);
+        after.write(&path, &cluster).unwrap();
+
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(
+            "etcdrx_backup_last_success_timestamp_seconds{cluster=\"prod\"} 1500000000\n"
+        ));
+        assert!(text.contains("etcdrx_backup_last_exit_code{cluster=\"prod\"} 5\n"));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+    }
+}

@@ -1,0 +1,34 @@
+//! How the library says how far it is.
+
+use crate::id::BackupId;
+
+/// Something that happened on the way, worth a line or a bar to a person who waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A stage of the work began.
+    Stage(String),
+    /// Something that deserves attention, though the work goes on.
+    Warning(String),
+    /// Bytes went by; `total` is an estimate where it is known at all.
+    Bytes {
+        /// So far.
+        done: u64,
+        /// All that are expected.
+        total: Option<u64>,
+    },
+    /// A backup was dealt with, in a loop over many.
+    Backup(BackupId),
+}
+
+/// Takes the events of one command.
+pub trait Progress: Send + Sync {
+    /// Shows, counts or drops `event`; must be quick.
+    fn event(&self, event: Event);
+}
+
+/// Drops every event.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn event(&self, _event: Event) {}
+}

@@ -1,0 +1,229 @@
+//! The folder of one cluster: small objects whole, large ones as streams.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutMode, PutOptions};
+
+use super::open::Repository;
+use super::{Error, classify};
+use crate::id::BackupId;
+
+/// A manifest has a few KiB; what is larger than this is not ours.
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its key below the cluster's folder, such as `<id>/manifest.json`.
+    pub key: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// When it was written, by the store's clock.
+    pub modified: DateTime<Utc>,
+}
+
+/// A stored object on its way to us.
+pub struct Stored {
+    /// The size that the store says it has.
+    pub size_bytes: u64,
+    stream: futures_util::stream::BoxStream<'static, object_store::Result<Bytes>>,
+    object: String,
+}
+
+impl Stored {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// If the store fails in the middle.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let next = self.stream.try_next().await;
+        next.map_err(|source| classify("read", &self.object, source))
+    }
+}
+
+/// The folder of one cluster in a repository.
+#[derive(Clone)]
+pub struct Folder {
+    pub(super) repository: Repository,
+    path: Path,
+}
+
+impl Folder {
+    pub(super) fn new(repository: Repository, path: Path) -> Self {
+        Self { repository, path }
+    }
+
+    /// The repository that the folder lies in.
+    #[must_use]
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The full path of `key` in the store.
+    pub(super) fn path(&self, key: &str) -> Path {
+        key.split('/')
+            .fold(self.path.clone(), |path, part| path.join(part))
+    }
+
+    /// `key` as messages show it.
+    pub(super) fn shown(&self, key: &str) -> String {
+        let base = self.repository.url().trim_end_matches('/');
+        // The repository's own prefix stands in both the URL and the path.
+        let cluster = self.path.filename().unwrap_or_default();
+        format!("{base}/{cluster}/{key}")
+    }
+
+    /// Every object in the folder, in the order of their keys.
+    ///
+    /// # Errors
+    /// If the store cannot be listed. A folder that is not there yet is empty.
+    pub async fn list(&self) -> Result<Vec<Object>, Error> {
+        self.list_below(None).await
+    }
+
+    /// The objects of one backup.
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
+    pub async fn list_backup(&self, id: &BackupId) -> Result<Vec<Object>, Error> {
+        self.list_below(Some(id.as_str())).await
+    }
+
+    /// The objects below one sub-folder.
+    pub(super) async fn list_below(&self, sub: Option<&str>) -> Result<Vec<Object>, Error> {
+        let prefix = match sub {
+            Some(sub) => self.path(sub),
+            None => self.path.clone(),
+        };
+        let listing = self.repository.store.list(Some(&prefix));
+        let listed: Result<Vec<_>, _> = listing.try_collect().await;
+        let listed = match listed.map_err(|source| classify("list", &self.shown(""), source)) {
+            Ok(listed) => listed,
+            Err(Error::NotFound { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut objects: Vec<Object> = listed
+            .into_iter()
+            .filter_map(|meta| {
+                let parts = meta.location.prefix_match(&self.path)?;
+                let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+                Some(Object {
+                    key: parts.join("/"),
+                    size_bytes: meta.size,
+                    modified: meta.last_modified,
+                })
+            })
+            .collect();
+        objects.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(objects)
+    }
+
+    /// Reads a small object whole.
+    ///
+    /// # Errors
+    /// If it is not there, is not small, or the store fails.
+    pub async fn read(&self, key: &str) -> Result<Bytes, Error> {
+        let mut stored = self.open(key).await?;
+        if stored.size_bytes > SMALL_BYTES {
+            return Err(Error::TooLarge {
+                object: self.shown(key),
+                size_bytes: stored.size_bytes,
+            });
+        }
+        let mut whole = Vec::new();
+        while let Some(bytes) = stored.next().await? {
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.into())
+    }
+
+    /// Opens an object for reading as a stream.
+    ///
+    /// # Errors
+    /// If it is not there, or the store fails.
+    pub async fn open(&self, key: &str) -> Result<Stored, Error> {
+        let path = self.path(key);
+        let result = self.repository.store.get(&path).await;
+        let result = result.map_err(|source| classify("read", &self.shown(key), source))?;
+        Ok(Stored {
+            size_bytes: result.meta.size,
+            stream: result.into_stream().boxed(),
+            object: self.shown(key),
+        })
+    }
+
+    /// What the store says of one object, its content aside.
+    ///
+    /// # Errors
+    /// If it is not there, or the store fails.
+    pub async fn stat(&self, key: &str) -> Result<Object, Error> {
+        let meta = self.repository.store.head(&self.path(key)).await;
+        let meta = meta.map_err(|source| classify("look at", &self.shown(key), source))?;
+        Ok(Object {
+            key: key.to_owned(),
+            size_bytes: meta.size,
+            modified: meta.last_modified,
+        })
+    }
+
+    /// Writes a small object, over whatever was there.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
+        let path = self.path(key);
+        let put = self.repository.store.put(&path, bytes.into().into());
+        put.await
+            .map(drop)
+            .map_err(|source| classify("write", &self.shown(key), source))
+    }
+
+    /// Writes a small object only if there is none of that name.
+    ///
+    /// Returns whether the store itself guarantees that. Where it cannot (WebDAV), it is looked for first.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if there is one; any other if the store fails.
+    pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<bool, Error> {
+        let bytes: Bytes = bytes.into();
+        let options = PutOptions::from(PutMode::Create);
+        let store = &self.repository.store;
+        match store
+            .put_opts(&self.path(key), bytes.clone().into(), options)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(
+                object_store::Error::NotImplemented { .. }
+                | object_store::Error::NotSupported { .. },
+            ) => {
+                match self.stat(key).await {
+                    Ok(_) => {
+                        return Err(Error::Exists {
+                            object: self.shown(key),
+                        });
+                    }
+                    Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+                self.put(key, bytes).await?;
+                Ok(false)
+            }
+            Err(source) => Err(classify("create", &self.shown(key), source)),
+        }
+    }
+
+    /// Removes an object; one that is not there is fine.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn remove(&self, key: &str) -> Result<(), Error> {
+        let removal = self.repository.store.delete(&self.path(key)).await;
+        match removal.map_err(|source| classify("remove", &self.shown(key), source)) {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! One writer at a time in a cluster's folder.
+//!
+//! Every writer puts an object of its own under `locks/` and then looks for others. Two that begin at once see each
+//! other and both step back, which is safe; nothing depends on the store being able to put only if absent. A writer
+//! renews its lock as long as it lives. One that was not renewed for two minutes *by the store's own clock*, or whose
+//! process is gone from this very machine, is dead; what its run left is swept, and its lock removed.
+
+use std::fs;
+use std::process;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::Error;
+use super::folder::{Folder, Object};
+use crate::id::BackupId;
+
+/// How often a lock is renewed.
+const RENEWAL: Duration = Duration::from_secs(20);
+/// A lock that was not renewed for so long belongs to a dead run.
+const LIFE: TimeDelta = TimeDelta::seconds(120);
+
+/// Why the lock was not had.
+#[expect(missing_docs, reason = "the messages name the fields")]
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another run works in this folder.
+    #[error(
+        "another run is at work in this cluster's folder: {} since {} (process {} on {})",
+        .by.operation, .by.started_at.format("%Y-%m-%d %H:%M:%S UTC"), .by.holder.pid, .by.holder.host
+    )]
+    Held { by: Box<LockRecord> },
+
+    /// Somebody took this run for dead and removed its lock.
+    #[error(
+        "this run's lock was removed by another run, which took it for dead: nothing was committed"
+    )]
+    Lost,
+
+    /// The store failed.
+    #[error("cannot lock the cluster's folder")]
+    Store { source: Error },
+}
+
+/// The process that holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The host's name, for people.
+    pub host: String,
+    /// What tells this boot of this machine, and this view of its processes, from all others.
+    pub machine: String,
+    /// The process.
+    pub pid: u32,
+    /// When the process began, in ticks since the boot: a pid is used again, the two together are not.
+    pub began: u64,
+}
+
+impl Holder {
+    /// This process.
+    #[must_use]
+    pub fn this_process() -> Self {
+        let read = |path| {
+            fs::read_to_string(path)
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
+        let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        Self {
+            host: read("/proc/sys/kernel/hostname"),
+            machine: format!(
+                "{} {}",
+                read("/proc/sys/kernel/random/boot_id"),
+                namespace.display()
+            ),
+            pid: process::id(),
+            began: began(process::id()).unwrap_or(0),
+        }
+    }
+
+    /// Whether the process is certainly gone, as seen from `us`.
+    fn is_gone(&self, us: &Self) -> bool {
+        self.machine == us.machine && began(self.pid) != Some(self.began)
+    }
+}
+
+/// The start of a process, from the 22nd field of its stat line (proc(5)); the name before may hold anything.
+fn began(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    after_name.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// A multipart upload that a run began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRecord {
+    /// The key of the object.
+    pub key: String,
+    /// The store's id of the upload.
+    pub id: String,
+}
+
+/// What a lock says of its run: enough to tell whether it lives, and to clean up after it if not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRecord {
+    /// What the run does: `backup`, `prune`.
+    pub operation: String,
+    /// Who does it.
+    pub holder: Holder,
+    /// When it began, by its own clock.
+    pub started_at: DateTime<Utc>,
+    /// The backup that it is taking.
+    #[serde(default)]
+    pub backup: Option<BackupId>,
+    /// The upload that it has begun.
+    #[serde(default)]
+    pub upload: Option<UploadRecord>,
+}
+
+/// A lock that is held.
+#[derive(Debug)]
+pub struct Lock {
+    folder: Folder,
+    key: String,
+    record: Arc<Mutex<LockRecord>>,
+    renewal: JoinHandle<()>,
+    /// How far the store's clock is ahead of ours.
+    pub store_clock_ahead: TimeDelta,
+    /// Whether the store itself keeps two writers from creating one object.
+    pub puts_if_absent: bool,
+}
+
+impl std::fmt::Debug for Folder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown(""))
+    }
+}
+
+impl Folder {
+    /// Locks the folder for `record`'s run, waiting up to `wait` for another one to end.
+    ///
+    /// `now` is our clock's time, and `tail` makes the lock's name unique.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] if another run does not end in time.
+    pub async fn lock(
+        &self,
+        record: LockRecord,
+        tail: u32,
+        now: fn() -> DateTime<Utc>,
+        wait: Duration,
+    ) -> Result<Lock, LockError> {
+        let give_up = Instant::now() + wait;
+        let key = format!("locks/{}.json", BackupId::new(record.started_at, tail));
+        loop {
+            match self.try_lock(&key, &record, now).await {
+                Err(LockError::Held { .. }) if Instant::now() < give_up => {
+                    // Not all at the same time again.
+                    let pause = 500 + u64::from(record.holder.pid % 16) * 50;
+                    sleep(Duration::from_millis(pause)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_lock(
+        &self,
+        key: &str,
+        record: &LockRecord,
+        now: fn() -> DateTime<Utc>,
+    ) -> Result<Lock, LockError> {
+        let store = |source| LockError::Store { source };
+        self.refuse_if_held(key, &record.holder, None).await?;
+        let before = now();
+        let guaranteed = self.create(key, json(record)).await.map_err(store)?;
+        match self.confirm_alone(key, record, guaranteed).await {
+            Ok((ours, puts_if_absent)) => {
+                let record = Arc::new(Mutex::new(record.clone()));
+                Ok(Lock {
+                    folder: self.clone(),
+                    key: key.to_owned(),
+                    renewal: tokio::spawn(renew(self.clone(), key.to_owned(), record.clone())),
+                    record,
+                    store_clock_ahead: ours.modified - before,
+                    puts_if_absent,
+                })
+            }
+            Err(error) => {
+                self.remove(key).await.map_err(store)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// With our lock in place, looks for others, and whether a second creation is refused.
+    async fn confirm_alone(
+        &self,
+        key: &str,
+        record: &LockRecord,
+        guaranteed: bool,
+    ) -> Result<(Object, bool), LockError> {
+        let store = |source| LockError::Store { source };
+        let puts_if_absent = guaranteed
+            && match self.create(key, json(record)).await {
+                Err(Error::Exists { .. }) => true,
+                Ok(_) => false,
+                Err(error) => return Err(store(error)),
+            };
+        let ours = self.stat(key).await.map_err(store)?;
+        self.refuse_if_held(key, &record.holder, Some(ours.modified))
+            .await?;
+        Ok((ours, puts_if_absent))
+    }
+
+    /// Refuses if another run is alive; sweeps after the dead.
+    ///
+    /// `store_now` is the store's time, known once our own lock is written; until then only processes that are
+    /// certainly gone count as dead, and what may be expired is left for the second look.
+    async fn refuse_if_held(
+        &self,
+        ours: &str,
+        us: &Holder,
+        store_now: Option<DateTime<Utc>>,
+    ) -> Result<(), LockError> {
+        let store = |source| LockError::Store { source };
+        for object in self.list_below(Some("locks")).await.map_err(store)? {
+            if object.key == ours {
+                continue;
+            }
+            let bytes = match self.read(&object.key).await {
+                Ok(bytes) => bytes,
+                Err(Error::NotFound { .. }) => continue,
+                Err(error) => return Err(store(error)),
+            };
+            let expired = store_now.is_some_and(|now| now - object.modified > LIFE);
+            let record: Option<LockRecord> = serde_json::from_slice(&bytes).ok();
+            let dead = expired || record.as_ref().is_some_and(|r| r.holder.is_gone(us));
+            match (dead, record) {
+                (true, record) => self.bury(&object.key, record).await.map_err(store)?,
+                // What cannot be read expires like any other; before our own lock is written, nobody can tell.
+                (false, None) => {}
+                (false, Some(by)) if store_now.is_some() => {
+                    return Err(LockError::Held { by: Box::new(by) });
+                }
+                (false, Some(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn bury(&self, key: &str, record: Option<LockRecord>) -> Result<(), Error> {
+        if let Some(record) = record {
+            tracing::warn!(run = key, "swept after a run that died");
+            self.sweep_after(&record).await?;
+        }
+        self.remove(key).await
+    }
+}
+
+fn json(record: &LockRecord) -> Vec<u8> {
+    serde_json::to_vec_pretty(record).expect("a lock record holds nothing that JSON cannot")
+}
+
+async fn renew(folder: Folder, key: String, record: Arc<Mutex<LockRecord>>) {
+    loop {
+        sleep(RENEWAL).await;
+        let bytes = json(
+            &record
+                .lock()
+                .expect("nobody panics with the record in hand"),
+        );
+        // A lock that is gone was taken from us: it is not to come back to life.
+        let renewed = match folder.stat(&key).await {
+            Ok(_) => folder.put(&key, bytes).await,
+            Err(Error::NotFound { .. }) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = renewed {
+            tracing::warn!(%error, "cannot renew the lock");
+        }
+    }
+}
+
+impl Lock {
+    /// Notes the upload that a later run has to abort if this one dies.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn note_upload(&self, key: &str, id: &str) -> Result<(), LockError> {
+        let bytes = {
+            let mut record = self
+                .record
+                .lock()
+                .expect("nobody panics with the record in hand");
+            record.upload = Some(UploadRecord {
+                key: key.to_owned(),
+                id: id.to_owned(),
+            });
+            json(&record)
+        };
+        let put = self.folder.put(&self.key, bytes).await;
+        put.map_err(|source| LockError::Store { source })
+    }
+
+    /// Makes sure that the lock is still ours: to be called right before a commit.
+    ///
+    /// # Errors
+    /// [`LockError::Lost`] if another run removed it.
+    pub async fn confirm(&self) -> Result<(), LockError> {
+        match self.folder.stat(&self.key).await {
+            Ok(_) => Ok(()),
+            Err(Error::NotFound { .. }) => Err(LockError::Lost),
+            Err(source) => Err(LockError::Store { source }),
+        }
+    }
+
+    /// Gives the lock back.
+    ///
+    /// # Errors
+    /// If the store fails; the lock expires by itself then.
+    pub async fn release(self) -> Result<(), LockError> {
+        self.renewal.abort();
+        // A renewal that was under way must not write the lock anew after its removal.
+        let _ = self.renewal.await;
+        let removal = self.folder.remove(&self.key).await;
+        removal.map_err(|source| LockError::Store { source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_lives_and_one_of_another_start_is_gone() {
+        let us = Holder::this_process();
+        assert!(!us.is_gone(&us));
+        let other_start = Holder {
+            began: us.began + 1,
+            ..us.clone()
+        };
+        assert!(other_start.is_gone(&us));
+        let elsewhere = Holder {
+            machine: "another".to_owned(),
+            ..other_start
+        };
+        assert!(!elsewhere.is_gone(&us), "nobody can tell from here");
+    }
+}

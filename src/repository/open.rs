@@ -1,0 +1,275 @@
+//! From a URL and settings to a repository.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::http::HttpBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig,
+};
+use url::Url;
+
+use super::folder::Folder;
+use super::webdav::WebDav;
+use super::{Error, classify};
+use crate::config;
+use crate::id::ClusterName;
+
+/// Whether the directory of a `file://` repository may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It must be there.
+    Existing,
+    /// Its last component is made if its parent is there: a forgotten mount is never filled from below.
+    Create,
+}
+
+/// How large objects get into the store.
+#[derive(Clone)]
+pub(super) enum Large {
+    /// By multipart uploads with an id that survives us, so that a later run can abort them.
+    Multipart(Arc<dyn MultipartStore>),
+    /// By a temporary file below this directory, then a rename.
+    Local(PathBuf),
+    /// By one streaming request.
+    WebDav(WebDav),
+}
+
+/// A place for the backups of clusters.
+#[derive(Clone)]
+pub struct Repository {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) large: Large,
+    root: Path,
+    url: String,
+}
+
+impl Repository {
+    /// Reads the settings; asks nothing of the store yet.
+    ///
+    /// # Errors
+    /// If the settings make no repository, or a `file://` directory is not there and may not be made.
+    pub fn open(settings: &config::Repository, mode: Mode) -> Result<Self, Error> {
+        if settings.url.is_empty() {
+            return Err(Error::NotConfigured);
+        }
+        let bad = |problem: String| Error::BadUrl {
+            url: settings.url.clone(),
+            problem,
+        };
+        let url = Url::parse(&settings.url).map_err(|_| {
+            bad("expected file:///path, s3://bucket/prefix, gs://, az:// or https://".to_owned())
+        })?;
+        let (scheme, root) =
+            ObjectStoreScheme::parse(&url).map_err(|error| bad(error.to_string()))?;
+        let (store, large): (Arc<dyn ObjectStore>, Large) = match scheme {
+            ObjectStoreScheme::Local => return local(&url, mode),
+            ObjectStoreScheme::AmazonS3 => multipart(s3(settings)?),
+            ObjectStoreScheme::GoogleCloudStorage => multipart(gcs(settings)?),
+            ObjectStoreScheme::MicrosoftAzure => multipart(azure(settings)?),
+            ObjectStoreScheme::Http => {
+                let base = &url[..url::Position::BeforePath];
+                let store = HttpBuilder::new()
+                    .with_url(base)
+                    .with_client_options(client(settings)?)
+                    .with_retry(patience());
+                let store = store.build().map_err(unusable)?;
+                let webdav = WebDav::open(base, settings)?;
+                (Arc::new(store), Large::WebDav(webdav))
+            }
+            _ => return Err(bad("this kind of URL is not supported".to_owned())),
+        };
+        Ok(Self {
+            store,
+            large,
+            root,
+            url: without_password(&url),
+        })
+    }
+
+    /// Makes a repository of any store, for tests that put faults between.
+    #[must_use]
+    pub fn from_store<S: ObjectStore + MultipartStore>(store: S, url: &str) -> Self {
+        let store = Arc::new(store);
+        Self {
+            store: store.clone(),
+            large: Large::Multipart(store),
+            root: Path::default(),
+            url: url.to_owned(),
+        }
+    }
+
+    /// The folder of one cluster.
+    #[must_use]
+    pub fn folder(&self, cluster: &ClusterName) -> Folder {
+        Folder::new(self.clone(), self.root.clone().join(cluster.as_str()))
+    }
+
+    /// The URL, without any password.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+fn without_password(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.password().is_some() {
+        // Refused only for URLs that cannot have one.
+        let _ = url.set_password(Some("***"));
+    }
+    url.to_string()
+}
+
+fn multipart<S: ObjectStore + MultipartStore>(store: S) -> (Arc<dyn ObjectStore>, Large) {
+    let store = Arc::new(store);
+    (store.clone(), Large::Multipart(store))
+}
+
+fn local(url: &Url, mode: Mode) -> Result<Repository, Error> {
+    let path = url.to_file_path().map_err(|()| Error::BadUrl {
+        url: url.to_string(),
+        problem: "expected file:///absolute/path".to_owned(),
+    })?;
+    if !path.is_dir() {
+        if mode == Mode::Existing {
+            return Err(Error::NoDirectory { path });
+        }
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|source| Error::CreateDirectory {
+                path: path.clone(),
+                source,
+            })?;
+    }
+    let store = LocalFileSystem::new_with_prefix(&path)
+        .map_err(|source| classify("open", url.as_str(), source))?
+        .with_automatic_cleanup(true)
+        .with_fsync(true);
+    Ok(Repository {
+        store: Arc::new(store),
+        large: Large::Local(path),
+        root: Path::default(),
+        url: url.to_string(),
+    })
+}
+
+/// A dead store is reported within two minutes, a stalled one within half a minute a try.
+fn patience() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(5),
+            base: 2.0,
+        },
+        max_retries: 5,
+        retry_timeout: Duration::from_secs(90),
+    }
+}
+
+fn client(settings: &config::Repository) -> Result<ClientOptions, Error> {
+    let mut options = ClientOptions::new()
+        .with_allow_http(settings.allow_http)
+        .with_connect_timeout(Duration::from_secs(5))
+        .with_timeout_disabled()
+        .with_read_timeout(Duration::from_secs(30));
+    for certificate in certificates(settings)? {
+        options = options.with_root_certificate(certificate);
+    }
+    Ok(options)
+}
+
+/// The authorities that the configuration adds to the system's.
+fn certificates(settings: &config::Repository) -> Result<Vec<Certificate>, Error> {
+    let Some(pem) = ca_pem(settings)? else {
+        return Ok(Vec::new());
+    };
+    Certificate::from_pem_bundle(&pem).map_err(unusable)
+}
+
+/// The configured CA file, as it is.
+pub(super) fn ca_pem(settings: &config::Repository) -> Result<Option<Vec<u8>>, Error> {
+    let Some(path) = &settings.ca else {
+        return Ok(None);
+    };
+    std::fs::read(path)
+        .map(Some)
+        .map_err(|source| Error::ReadCa {
+            path: path.clone(),
+            source,
+        })
+}
+
+fn unusable(error: impl std::fmt::Display) -> Error {
+    Error::BadSetting {
+        problem: error.to_string(),
+    }
+}
+
+/// The settings from the environment that a kind of store knows.
+fn known<K: FromStr>(settings: &config::Repository) -> impl Iterator<Item = (K, String)> {
+    settings
+        .options
+        .iter()
+        .filter_map(|(name, value)| Some((name.parse().ok()?, value.reveal().to_owned())))
+}
+
+fn s3(settings: &config::Repository) -> Result<object_store::aws::AmazonS3, Error> {
+    let mut builder = AmazonS3Builder::new();
+    for (key, value) in known::<AmazonS3ConfigKey>(settings) {
+        builder = builder.with_config(key, value);
+    }
+    builder = builder
+        .with_url(&settings.url)
+        .with_client_options(client(settings)?)
+        .with_retry(patience());
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(region) = &settings.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(path_style) = settings.path_style {
+        builder = builder.with_virtual_hosted_style_request(!path_style);
+    }
+    builder.build().map_err(unusable)
+}
+
+fn gcs(settings: &config::Repository) -> Result<object_store::gcp::GoogleCloudStorage, Error> {
+    let mut builder = GoogleCloudStorageBuilder::new();
+    for (key, value) in known::<GoogleConfigKey>(settings) {
+        builder = builder.with_config(key, value);
+    }
+    builder
+        .with_url(&settings.url)
+        .with_client_options(client(settings)?)
+        .with_retry(patience())
+        .build()
+        .map_err(unusable)
+}
+
+fn azure(settings: &config::Repository) -> Result<object_store::azure::MicrosoftAzure, Error> {
+    let mut builder = MicrosoftAzureBuilder::new();
+    for (key, value) in known::<AzureConfigKey>(settings) {
+        builder = builder.with_config(key, value);
+    }
+    builder = builder
+        .with_url(&settings.url)
+        .with_client_options(client(settings)?)
+        .with_retry(patience());
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint.clone());
+    }
+    builder.build().map_err(unusable)
+}
