@@ -147,15 +147,15 @@ impl Run<'_> {
         );
         let (stored, proof) = tokio::join!(self.upload_proven(&encoded), proof);
         stored?;
-        for finding in proof.findings.clone() {
-            self.find(finding);
+        for finding in &proof.findings {
+            self.find(finding.clone());
         }
-        let manifest = self.manifest(ready, &encoded, proof);
+        let manifest = self.manifest(ready, &encoded, &proof);
         self.commit(&manifest).await?;
         Ok(manifest)
     }
 
-    fn manifest(&self, ready: &Ready, encoded: &Encoded, proof: Proof) -> Manifest {
+    fn manifest(&self, ready: &Ready, encoded: &Encoded, proof: &Proof) -> Manifest {
         let status = &ready.candidate.status;
         let facts = &encoded.plain.facts;
         let completed_at = (self.request.now)();

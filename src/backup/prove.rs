@@ -10,7 +10,7 @@ use crate::id::Revision;
 use crate::manifest::{Finding, HashKv};
 
 /// A hash is computed over the whole store: a large one takes a while.
-const HASHING: Duration = Duration::from_secs(60);
+const HASHING: Duration = Duration::from_mins(1);
 /// How long another member may take to reach the revision.
 const CATCHING_UP: Duration = Duration::from_secs(3);
 

@@ -57,7 +57,7 @@ pub(crate) struct Global {
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless `NO_COLOR` is set
     Auto,
     /// Always
     Always,
@@ -85,7 +85,7 @@ pub(crate) struct EtcdArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<String>,
 
-    /// User to log in as; the password comes from ETCDCTL_PASSWORD or `password_file`
+    /// User to log in as; the password comes from `ETCDCTL_PASSWORD` or `password_file`
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
 }
@@ -94,8 +94,12 @@ pub(crate) struct EtcdArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Repository")]
 pub(crate) struct RepositoryArgs {
-    /// Where the backups live: file:///path, s3://bucket/prefix, gs://, az://, https:// (WebDAV)
-    #[arg(long, value_name = "URL")]
+    // Not a doc comment: these are no links.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Where the backups live: file:///path, s3://bucket/prefix, gs://, az://, https:// (WebDAV)"
+    )]
     pub(crate) repository: Option<String>,
 
     /// Name of the cluster: its folder in the repository

@@ -94,6 +94,10 @@ impl Failure {
         Self::plain(Exit::Interrupted, "interrupted", "")
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the shape that `map_err` takes"
+    )]
     pub(super) fn no_runtime(source: io::Error) -> Self {
         Self::new(
             Exit::Failed,

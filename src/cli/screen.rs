@@ -90,7 +90,10 @@ impl Screen {
             text.push_str(&cause.replace('\n', "\n  "));
         }
         for hint in &failure.hints {
-            text.push_str(&format!("\n{} {hint}", self.paint("36", "hint:")));
+            text.push('\n');
+            text.push_str(&self.paint("36", "hint:"));
+            text.push(' ');
+            text.push_str(hint);
         }
         self.to_stderr(&text);
     }

@@ -1,6 +1,7 @@
 //! `etcdrx show`
 
 use etcdrx::catalog::Backup;
+use etcdrx::manifest::Manifest;
 use serde_json::json;
 
 use super::Outcome;
@@ -25,80 +26,81 @@ pub(super) async fn run(context: &Context<'_>, args: &ShowArgs) -> Outcome {
 
 fn text(backup: &Backup) -> String {
     let manifest = &backup.manifest;
-    let compacted = manifest.compact_revision.map_or_else(
-        || "never compacted".to_owned(),
-        |to| format!("compacted to {to}"),
-    );
-    let keys = manifest
-        .keys
-        .map_or_else(String::new, |keys| format!(", {keys} keys"));
-    let storage = manifest
-        .storage_version
-        .as_ref()
-        .map_or_else(String::new, |version| {
-            format!(", storage version {version}")
-        });
-    let hash = manifest.hashkv.map_or_else(
-        || "unknown".to_owned(),
-        |hash| {
-            format!(
-                "{:08x} at revision {}, compacted to {}",
-                hash.hash, hash.revision, hash.compact_revision
-            )
-        },
-    );
-    let quorum = if manifest.quorum {
-        ""
-    } else {
-        ", WITHOUT QUORUM"
-    };
-    let mut lines = vec![
-        format!(
-            "backup     {}{}",
-            manifest.id,
-            if backup.pinned { " (pinned)" } else { "" }
-        ),
-        format!("cluster    {} ({})", manifest.cluster, manifest.cluster_id),
-        format!(
-            "member     {} ({}), {}{quorum}",
-            manifest.member_name, manifest.endpoint, manifest.member_choice
-        ),
-        format!("etcd       {}{storage}", manifest.etcd_version),
-        format!("revision   {}, {compacted}{keys}", manifest.revision),
-        format!(
-            "raft       index {}, term {}",
-            manifest.raft_index, manifest.raft_term
-        ),
-        format!(
-            "taken      {} to {}",
-            print::time(manifest.started_at),
-            print::time(manifest.completed_at)
-        ),
-        format!(
-            "database   {} ({} bytes)",
-            print::size(manifest.db_size_bytes),
-            manifest.db_size_bytes
-        ),
-        format!(
-            "           SHA-256 {} (with trailer)",
-            manifest.snapshot_sha256
-        ),
-        format!(
-            "stored     {} ({} bytes), {}",
-            print::size(manifest.stored_size_bytes),
-            manifest.stored_size_bytes,
-            manifest.compression
-        ),
-        format!("           SHA-256 {}", manifest.stored_sha256),
-        format!("hashkv     {hash}"),
-        format!("health     {}", print::health(backup.health())),
-    ];
+    let mut lines = origin(manifest, backup.pinned);
+    lines.extend(data(manifest));
+    lines.push(format!("health     {}", print::health(backup.health())));
     lines.extend(history(backup));
     if !manifest.findings.is_empty() {
         lines.push("findings when it was taken:".to_owned());
         lines.push(print::findings(&manifest.findings));
     }
     lines.join("\n")
+}
+
+/// Where and when it was taken.
+fn origin(manifest: &Manifest, pinned: bool) -> Vec<String> {
+    let pinned = if pinned { " (pinned)" } else { "" };
+    let quorum = if manifest.quorum {
+        ""
+    } else {
+        ", WITHOUT QUORUM"
+    };
+    let (name, endpoint) = (&manifest.member_name, &manifest.endpoint);
+    let storage = match &manifest.storage_version {
+        Some(version) => format!(", storage version {version}"),
+        None => String::new(),
+    };
+    let (started, completed) = (manifest.started_at, manifest.completed_at);
+    vec![
+        format!("backup     {}{pinned}", manifest.id),
+        format!("cluster    {} ({})", manifest.cluster, manifest.cluster_id),
+        format!(
+            "member     {name} ({endpoint}), {}{quorum}",
+            manifest.member_choice
+        ),
+        format!("etcd       {}{storage}", manifest.etcd_version),
+        format!(
+            "taken      {} to {}",
+            print::time(started),
+            print::time(completed)
+        ),
+    ]
+}
+
+/// What it holds.
+fn data(manifest: &Manifest) -> Vec<String> {
+    let compacted = match manifest.compact_revision {
+        Some(to) => format!("compacted to {to}"),
+        None => "never compacted".to_owned(),
+    };
+    let keys = match manifest.keys {
+        Some(keys) => format!(", {keys} keys"),
+        None => String::new(),
+    };
+    let hash = match manifest.hashkv {
+        Some(hash) => format!("{:08x} at revision {}", hash.hash, hash.revision),
+        None => "unknown".to_owned(),
+    };
+    let (database, stored) = (manifest.db_size_bytes, manifest.stored_size_bytes);
+    vec![
+        format!("revision   {}, {compacted}{keys}", manifest.revision),
+        format!(
+            "raft       index {}, term {}",
+            manifest.raft_index, manifest.raft_term
+        ),
+        format!("hashkv     {hash}"),
+        format!("database   {} ({database} bytes)", print::size(database)),
+        format!(
+            "           SHA-256 {} (with trailer)",
+            manifest.snapshot_sha256
+        ),
+        format!(
+            "stored     {} ({stored} bytes), {}",
+            print::size(stored),
+            manifest.compression
+        ),
+        format!("           SHA-256 {}", manifest.stored_sha256),
+    ]
 }
 
 /// Every verification, oldest first.

@@ -102,13 +102,12 @@ fn answer(context: &Context<'_>, reports: &[(&Backup, Report)], strays: &[Findin
     }
     let mut lines = Vec::new();
     for (backup, report) in reports {
-        match report.is_ok() {
-            true => lines.push(format!("{} ok: {}", backup.id(), report.checks.join(", "))),
-            false => {
-                lines.push(format!("{} DAMAGED", backup.id()));
-                lines.push(print::findings(&report.findings));
-            }
+        if report.is_ok() {
+            lines.push(format!("{} ok: {}", backup.id(), report.checks.join(", ")));
+            continue;
         }
+        lines.push(format!("{} DAMAGED", backup.id()));
+        lines.push(print::findings(&report.findings));
     }
     if !strays.is_empty() {
         lines.push(print::findings(strays));

@@ -194,7 +194,7 @@ impl Default for Backup {
             member: "auto".to_owned(),
             compression_level: CompressionLevel::Auto,
             compression_threads: 1,
-            timeout: Duration::from_secs(15 * 60),
+            timeout: Duration::from_mins(15),
             stall_timeout: Duration::from_secs(30),
         }
     }
@@ -235,7 +235,7 @@ impl<'de> Deserialize<'de> for CompressionLevel {
 pub struct Notify {
     /// Pinged at `/start`, at success and at `/fail`, as healthchecks.io defines them.
     pub heartbeat_url: Option<String>,
-    /// A file in the Prometheus text format, for node_exporter's textfile collector.
+    /// A file in the Prometheus text format, for the textfile collector.
     pub metrics_file: Option<PathBuf>,
 }
 

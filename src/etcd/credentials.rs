@@ -81,7 +81,7 @@ impl Tls {
         let mut rustls = match &identity {
             Some(identity) => builder
                 .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-                .map_err(|error| bad(KEY, &identity.key_path, error))?,
+                .map_err(|error| bad(KEY, &identity.key_path, error.to_string()))?,
             None => builder.with_no_client_auth(),
         };
         rustls.alpn_protocols = vec![b"h2".to_vec()];
@@ -131,11 +131,11 @@ impl Identity {
     }
 }
 
-fn bad(what: &'static str, path: &Path, problem: impl ToString) -> Error {
+fn bad(what: &'static str, path: &Path, problem: impl Into<String>) -> Error {
     Error::BadFile {
         what,
         path: path.to_owned(),
-        problem: problem.to_string(),
+        problem: problem.into(),
     }
 }
 

@@ -176,12 +176,8 @@ async fn first_bytes<S: AsyncRead + AsyncWrite + Unpin>(
         let written = stream.write_all(hello).await.and(stream.flush().await);
         let mut bytes = vec![0; 512];
         match (stream.read(&mut bytes).await, written) {
-            (Ok(length), Ok(())) => {
-                bytes.truncate(length);
-                Ok(bytes)
-            }
             (Ok(0), Err(error)) | (Err(error), _) => Err(error),
-            (Ok(length), Err(_)) => {
+            (Ok(length), _) => {
                 bytes.truncate(length);
                 Ok(bytes)
             }

@@ -63,8 +63,7 @@ impl Folder {
 
     /// The full path of `key` in the store.
     pub(super) fn path(&self, key: &str) -> Path {
-        key.split('/')
-            .fold(self.path.clone(), |path, part| path.join(part))
+        key.split('/').fold(self.path.clone(), Path::join)
     }
 
     /// `key` as messages show it.

@@ -242,12 +242,11 @@ impl Folder {
             let dead = expired || record.as_ref().is_some_and(|r| r.holder.is_gone(us));
             match (dead, record) {
                 (true, record) => self.bury(&object.key, record).await.map_err(store)?,
-                // What cannot be read expires like any other; before our own lock is written, nobody can tell.
-                (false, None) => {}
                 (false, Some(by)) if store_now.is_some() => {
                     return Err(LockError::Held { by: Box::new(by) });
                 }
-                (false, Some(_)) => {}
+                // Before our own lock is written nobody can tell; what cannot be read expires like any other.
+                (false, _) => {}
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! Large objects over WebDAV: one streaming request, which `object_store` does not have for it.
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use futures_util::stream;
 use object_store::path::Path;
@@ -61,7 +63,7 @@ impl WebDav {
         // A folder that is there already answers 405 (RFC 4918, 9.3.1).
         let status = status.status();
         if !status.is_success() && status != StatusCode::METHOD_NOT_ALLOWED {
-            return Err(answered("make the folder of", &url, status));
+            return Err(answered("make the folder of", &url, &status));
         }
         let (pieces, queue) = mpsc::channel::<Piece>(4);
         let body = Body::wrap_stream(stream::unfold(queue, |mut queue| async move {
@@ -78,10 +80,17 @@ impl WebDav {
 }
 
 fn failed(action: &'static str, url: &str, error: &reqwest::Error) -> Error {
-    answered(action, url, error)
+    // reqwest's own message names the URL and not the reason, which is the last of its causes.
+    let mut reason = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        reason = cause.to_string();
+        next = cause.source();
+    }
+    answered(action, url, &reason)
 }
 
-fn answered(action: &'static str, url: &str, answer: impl ToString) -> Error {
+fn answered(action: &'static str, url: &str, answer: &(impl ToString + ?Sized)) -> Error {
     Error::WebDav {
         action,
         object: url.to_owned(),
@@ -131,7 +140,7 @@ impl Sending {
         let response = answer.map_err(|error| failed("write", &self.url, &error))?;
         match response.status() {
             status if status.is_success() => Ok(()),
-            status => Err(answered("write", &self.url, status)),
+            status => Err(answered("write", &self.url, &status)),
         }
     }
 }
