@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::backup::PROBE;
 use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
@@ -137,7 +137,7 @@ fn check_our_certificate(access: &Access, now: DateTime<Utc>, report: &mut Repor
             format!(
                 "{} expires at {}",
                 ours.path.display(),
-                ours.not_after.to_rfc3339()
+                ours.not_after.to_rfc3339_opts(SecondsFormat::Secs, true)
             ),
         );
     } else {

@@ -198,10 +198,8 @@ impl Run<'_> {
     /// Writes the manifest, which makes the backup exist, and reads it back.
     async fn commit(&mut self, manifest: &Manifest) -> Result<(), Error> {
         let repository = |source| Error::Repository { source };
-        self.lock
-            .confirm()
-            .await
-            .map_err(|source| Error::Lock { source })?;
+        let lock = |source| Error::Lock { source };
+        self.lock.confirm().await.map_err(lock)?;
         // From here on the data may belong to a backup that exists: it is not to be removed any more.
         self.upload = None;
         let key = format!("{}/{MANIFEST}", self.id);
@@ -212,12 +210,15 @@ impl Run<'_> {
             .await
             .map_err(repository)?;
         let found = folder.read(&key).await.map_err(repository)?;
-        if found != json {
-            return Err(Error::ManifestReadBack {
-                id: self.id.clone(),
-            });
+        let held = self.lock.confirm().await.map_err(lock);
+        if found == json && held.is_ok() {
+            return Ok(());
         }
-        Ok(())
+        // A record that reads differently, or whose data another run may be sweeping away, is not to be listed.
+        folder.remove(&key).await.map_err(repository)?;
+        held.and(Err(Error::ManifestReadBack {
+            id: self.id.clone(),
+        }))
     }
 }
 

@@ -119,6 +119,11 @@ impl Failure {
         Self::plain(Exit::Refused, message, hint)
     }
 
+    pub(super) fn cannot_read(path: &Path, source: &io::Error) -> Self {
+        let message = format!("cannot read {}: {source}", path.display());
+        Self::plain(Exit::Usage, message, "check the path and who may read it")
+    }
+
     pub(super) fn cannot_write(path: &Path, source: &io::Error) -> Self {
         let message = format!("cannot write {}: {source}", path.display());
         Self::plain(Exit::Failed, message, "")
@@ -163,6 +168,9 @@ impl From<ConfigError> for Failure {
                 "nothing was done; correct the variable or unset it"
             }
             ConfigError::BadValue { .. } => "correct the value",
+            ConfigError::NotEtcd { .. } => {
+                "without it, `etcdrx init --endpoints ...` writes a file to fill in"
+            }
             ConfigError::ClusterName { .. } => "the name is a folder in the repository",
             ConfigError::Senseless { .. } => "correct it in etcdrx.toml",
         };

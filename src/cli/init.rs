@@ -1,10 +1,11 @@
 //! `etcdrx init`
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-use etcdrx::config::Config;
+use etcdrx::config::{Config, Discovered};
 use serde_json::json;
 
 use super::Outcome;
@@ -16,7 +17,19 @@ use super::failure::{Exit, Failure};
 const TEMPLATE: &str = include_str!("etcdrx.toml.template");
 
 pub(super) fn run(context: &Context<'_>, args: &InitArgs) -> Outcome {
-    let config = context.configure_both(&args.etcd, &args.repository, |layers| layers)?;
+    let mut config = context.configure_both(&args.etcd, &args.repository, |layers| layers)?;
+    if let Some(path) = &args.from_etcd_config {
+        apply(
+            &mut config,
+            Discovered::from_etcd_config(&read(path)?, &path.display().to_string())?,
+        );
+    }
+    if let Some(path) = &args.from_kubeadm {
+        apply(
+            &mut config,
+            Discovered::from_kubeadm(&read(path)?, &path.display().to_string())?,
+        );
+    }
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -37,6 +50,20 @@ pub(super) fn run(context: &Context<'_>, args: &InitArgs) -> Outcome {
         )),
     }
     Ok(Exit::Done)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|source| Failure::cannot_read(path, &source))
+}
+
+/// What was found beats what was configured elsewhere; what was not found changes nothing.
+fn apply(config: &mut Config, found: Discovered) {
+    let cluster = &mut config.cluster;
+    cluster.endpoints = found.endpoints;
+    cluster.ca = found.ca.or(cluster.ca.take());
+    if let (Some(cert), Some(key)) = (found.cert, found.key) {
+        (cluster.cert, cluster.key) = (Some(cert), Some(key));
+    }
 }
 
 fn render(config: &Config) -> String {

@@ -1,5 +1,6 @@
 //! What an operator says about one cluster: `etcdrx.toml`, the environment and the flags, in one value.
 
+mod discover;
 mod keys;
 mod layers;
 
@@ -14,6 +15,7 @@ use thiserror::Error;
 use crate::id::{self, ClusterName};
 use crate::retention::Policy;
 
+pub use discover::Discovered;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::Layers;
 
@@ -51,6 +53,10 @@ pub enum Error {
         value: String,
         expected: &'static str,
     },
+
+    /// A configuration of etcd, or a manifest of its pod, that does not say what it should.
+    #[error("{origin} does not tell how etcd is reached: {problem}")]
+    NotEtcd { origin: String, problem: String },
 
     /// The cluster's name cannot be a folder.
     #[error("[cluster] name")]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -51,18 +51,23 @@ impl OurCertificate {
     pub fn flaw(&self, now: DateTime<Utc>) -> Option<String> {
         let path = self.path.display();
         if now > self.not_after {
-            return Some(format!("{path} expired at {}", self.not_after.to_rfc3339()));
+            return Some(format!("{path} expired at {}", utc(self.not_after)));
         }
         if now < self.not_before {
             return Some(format!(
                 "{path} is not valid before {}: is this clock right?",
-                self.not_before.to_rfc3339()
+                utc(self.not_before)
             ));
         }
         (!self.for_clients).then(|| {
             format!("{path} is not a client certificate: its extended key usage lacks clientAuth")
         })
     }
+}
+
+/// A time as it is written everywhere.
+pub(super) fn utc(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 impl Tls {

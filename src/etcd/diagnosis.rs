@@ -6,18 +6,19 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
-use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, Error as TlsError};
+use chrono::{DateTime, Utc};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::credentials::{OurCertificate, Tls};
+use super::credentials::{self, OurCertificate, Tls};
 
 /// The first bytes of an HTTP/2 client: the preface and empty settings (RFC 9113, 3.4).
 const HTTP2_HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
@@ -37,6 +38,8 @@ pub enum Diagnosis {
     NoAnswer,
     /// The connection stands, and the server says nothing: paused, overloaded, or started without a quorum.
     Hung,
+    /// The connection is closed at once, with TLS and without.
+    Closed,
     /// We use TLS and the server does not.
     NotTls,
     /// The server uses TLS and we do not.
@@ -63,7 +66,8 @@ impl Diagnosis {
             | Self::ConnectionRefused
             | Self::NoWay(_)
             | Self::NoAnswer
-            | Self::Hung => false,
+            | Self::Hung
+            | Self::Closed => false,
         }
     }
 }
@@ -79,6 +83,9 @@ impl fmt::Display for Diagnosis {
             Self::Hung => f.write_str(
                 "it accepts connections and says nothing: the process hangs, or it started without a quorum",
             ),
+            Self::Closed => f.write_str(
+                "it closes every connection at once: a proxy with no etcd behind it, or an etcd that is stopping",
+            ),
             Self::NotTls => f.write_str("it does not speak TLS: use http:// for this endpoint"),
             Self::NeedsTls => f.write_str("it speaks TLS: use https:// for this endpoint"),
             Self::WeRefuse(why) => write!(f, "we refuse its certificate: {why}"),
@@ -91,18 +98,32 @@ impl fmt::Display for Diagnosis {
 }
 
 /// Examines `endpoint`, waiting `patience` for the connection and as long again for the first bytes.
+///
+/// Where the server closes at once, it is asked once more in the other way, with TLS or without.
 pub(super) async fn diagnose(endpoint: &str, tls: Option<&Tls>, patience: Duration) -> Diagnosis {
     let Some((host, port)) = host_and_port(endpoint) else {
         return Diagnosis::NoAddress(format!("`{endpoint}` names no host"));
     };
-    let tcp = match connect(&host, port, patience).await {
-        Ok(tcp) => tcp,
-        Err(diagnosis) => return diagnosis,
+    let tls = tls.filter(|_| endpoint.starts_with("https://"));
+    let first = match (connect(&host, port, patience).await, tls) {
+        (Err(diagnosis), _) => return diagnosis,
+        (Ok(tcp), Some(tls)) => handshake(tcp, &host, tls, patience).await,
+        (Ok(tcp), None) => plain(tcp, &host, patience).await,
     };
-    match tls {
-        Some(tls) if endpoint.starts_with("https://") => handshake(tcp, &host, tls, patience).await,
-        _ => plain(tcp, &host, patience).await,
+    if first != Diagnosis::Closed {
+        return first;
     }
+    let Ok(tcp) = connect(&host, port, patience).await else {
+        return Diagnosis::Closed;
+    };
+    let (answers, diagnosis) = match tls {
+        Some(_) => {
+            let answer = plain(tcp, &host, patience).await;
+            (answer == Diagnosis::Open, Diagnosis::NotTls)
+        }
+        None => (speaks_tls(tcp, &host, patience).await, Diagnosis::NeedsTls),
+    };
+    if answers { diagnosis } else { first }
 }
 
 fn host_and_port(endpoint: &str) -> Option<(String, u16)> {
@@ -141,9 +162,32 @@ async fn plain(mut tcp: TcpStream, host: &str, patience: Duration) -> Diagnosis 
         {
             Diagnosis::NeedsTls
         }
-        Some(Ok(_)) => Diagnosis::Open,
+        Some(Ok(bytes)) if !bytes.is_empty() => Diagnosis::Open,
+        Some(Ok(_)) => Diagnosis::Closed,
+        Some(Err(error)) if is_closed(&error) => Diagnosis::Closed,
         Some(Err(error)) => Diagnosis::NoWay(error.to_string()),
         None => Diagnosis::Hung,
+    }
+}
+
+/// Whether the server answers a TLS hello with TLS; whom it trusts and who it is matter not.
+async fn speaks_tls(tcp: TcpStream, host: &str, patience: Duration) -> bool {
+    let trusts_nobody = ClientConfig::builder()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let Ok(name) = ServerName::try_from(host.to_owned()) else {
+        return false;
+    };
+    let connector = TlsConnector::from(Arc::new(trusts_nobody));
+    match timeout(patience, connector.connect(name, tcp)).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => tls_error(&error).is_some_and(|error| {
+            matches!(
+                error,
+                TlsError::InvalidCertificate(_) | TlsError::AlertReceived(_)
+            )
+        }),
+        Err(_) => false,
     }
 }
 
@@ -154,6 +198,8 @@ async fn handshake(tcp: TcpStream, host: &str, tls: &Tls, patience: Duration) ->
     let connector = TlsConnector::from(tls.rustls.clone());
     let mut stream = match timeout(patience, connector.connect(name, tcp)).await {
         Ok(Ok(stream)) => stream,
+        // Before the handshake is done nothing of ours can be refused without an alert.
+        Ok(Err(error)) if is_closed(&error) => return Diagnosis::Closed,
         Ok(Err(error)) => return refused(&error, host, tls.ours.as_ref()),
         Err(_) => return Diagnosis::Hung,
     };
@@ -186,16 +232,21 @@ async fn first_bytes<S: AsyncRead + AsyncWrite + Unpin>(
     timeout(patience, exchange).await.ok()
 }
 
+fn is_closed(error: &io::Error) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+}
+
+fn tls_error(error: &io::Error) -> Option<&TlsError> {
+    error.get_ref()?.downcast_ref()
+}
+
 fn refused(error: &io::Error, host: &str, ours: Option<&OurCertificate>) -> Diagnosis {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<TlsError>());
-    match inner {
+    match tls_error(error) {
         Some(TlsError::InvalidCertificate(why)) => Diagnosis::WeRefuse(unacceptable(why, host)),
         Some(TlsError::AlertReceived(alert)) => they_refuse(Some(*alert), ours),
         Some(TlsError::InvalidMessage(_)) => Diagnosis::NotTls,
         Some(other) => Diagnosis::WeRefuse(other.to_string()),
-        None if matches!(error.kind(), ErrorKind::UnexpectedEof) => Diagnosis::NotTls,
         None => they_refuse(None, ours),
     }
 }
@@ -203,6 +254,12 @@ fn refused(error: &io::Error, host: &str, ours: Option<&OurCertificate>) -> Diag
 /// Why we refuse a server's certificate, in an operator's words.
 fn unacceptable(why: &CertificateError, host: &str) -> String {
     match why {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("it expired at {}", when(*not_after))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("it is not valid before {}: is this clock right?", when(*not_before))
+        }
         CertificateError::UnknownIssuer => {
             "it is signed by an authority that is not in our CA file (wrong `ca`, or the CA was replaced)".to_owned()
         }
@@ -217,6 +274,11 @@ fn unacceptable(why: &CertificateError, host: &str) -> String {
         }
         other => other.to_string(),
     }
+}
+
+fn when(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    credentials::utc(DateTime::from_timestamp(seconds, 0).unwrap_or_default())
 }
 
 fn they_refuse(alert: Option<AlertDescription>, ours: Option<&OurCertificate>) -> Diagnosis {

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
-use super::open::Repository;
+use super::open::{Large, Repository};
 use super::{Error, classify};
 use crate::id::BackupId;
 
@@ -173,6 +173,7 @@ impl Folder {
     /// If the store fails.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
         let path = self.path(key);
+        self.make_folders(&path).await?;
         let put = self.repository.store.put(&path, bytes.into().into());
         put.await
             .map(drop)
@@ -187,6 +188,7 @@ impl Folder {
     /// [`Error::Exists`] if there is one; any other if the store fails.
     pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<bool, Error> {
         let bytes: Bytes = bytes.into();
+        self.make_folders(&self.path(key)).await?;
         let options = PutOptions::from(PutMode::Create);
         let store = &self.repository.store;
         match store
@@ -211,6 +213,14 @@ impl Folder {
                 Ok(false)
             }
             Err(source) => Err(classify("create", &self.shown(key), source)),
+        }
+    }
+
+    /// Makes the folders above `path` where the store does not do that by itself.
+    async fn make_folders(&self, path: &Path) -> Result<(), Error> {
+        match &self.repository.large {
+            Large::WebDav(webdav) => webdav.make_folders(path).await,
+            Large::Multipart(_) | Large::Local(_) => Ok(()),
         }
     }
 

@@ -19,6 +19,8 @@ use super::Error;
 use super::folder::{Folder, Object};
 use crate::id::BackupId;
 
+/// What is appended to the name of a dead run's lock while its left-overs are swept.
+const DEAD: &str = ".dead";
 /// How often a lock is renewed.
 const RENEWAL: Duration = Duration::from_secs(20);
 /// A lock that was not renewed for so long belongs to a dead run.
@@ -239,7 +241,8 @@ impl Folder {
             };
             let expired = store_now.is_some_and(|now| now - object.modified > LIFE);
             let record: Option<LockRecord> = serde_json::from_slice(&bytes).ok();
-            let dead = expired || record.as_ref().is_some_and(|r| r.holder.is_gone(us));
+            let gone = record.as_ref().is_some_and(|r| r.holder.is_gone(us));
+            let dead = expired || gone || object.key.ends_with(DEAD);
             match (dead, record) {
                 (true, record) => self.bury(&object.key, record).await.map_err(store)?,
                 (false, Some(by)) if store_now.is_some() => {
@@ -252,12 +255,22 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes a dead run's lock, then what the run left.
+    ///
+    /// In this order, with a mark that survives us in between: a run that only seemed dead looks for its lock again
+    /// after it wrote its manifest, and so either it learns of this, or the sweep sees the manifest.
     async fn bury(&self, key: &str, record: Option<LockRecord>) -> Result<(), Error> {
-        if let Some(record) = record {
-            tracing::warn!(run = key, "swept after a run that died");
-            self.sweep_after(&record).await?;
+        let Some(record) = record else {
+            return self.remove(key).await;
+        };
+        tracing::warn!(run = key, "sweeping after a run that died");
+        let mark = format!("{}{DEAD}", key.trim_end_matches(DEAD));
+        if mark != key {
+            self.put(&mark, json(&record)).await?;
+            self.remove(key).await?;
         }
-        self.remove(key).await
+        self.sweep_after(&record).await?;
+        self.remove(&mark).await
     }
 }
 
@@ -306,7 +319,7 @@ impl Lock {
         put.map_err(|source| LockError::Store { source })
     }
 
-    /// Makes sure that the lock is still ours: to be called right before a commit.
+    /// Makes sure that the lock is still ours: to be called right before a commit, and right after it.
     ///
     /// # Errors
     /// [`LockError::Lost`] if another run removed it.

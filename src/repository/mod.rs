@@ -151,6 +151,11 @@ fn classify(action: &'static str, object: &str, source: object_store::Error) -> 
             object,
             source,
         },
+        _ if mentions(&source, &["URL scheme is not allowed"]) => Error::BadSetting {
+            problem: format!(
+                "{object} would be reached by plain http://, and `allow_http` is not set"
+            ),
+        },
         _ if mentions(&source, &["XMinioStorageFull", "507 Insufficient"]) => Error::Full {
             action,
             object,

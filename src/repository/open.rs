@@ -78,13 +78,13 @@ impl Repository {
             ObjectStoreScheme::GoogleCloudStorage => multipart(gcs(settings)?),
             ObjectStoreScheme::MicrosoftAzure => multipart(azure(settings)?),
             ObjectStoreScheme::Http => {
-                let base = &url[..url::Position::BeforePath];
+                let webdav = WebDav::open(&url, settings)?;
+                let options = client(settings)?.with_default_headers(webdav.login().clone());
                 let store = HttpBuilder::new()
-                    .with_url(base)
-                    .with_client_options(client(settings)?)
+                    .with_url(webdav.base())
+                    .with_client_options(options)
                     .with_retry(patience());
                 let store = store.build().map_err(unusable)?;
-                let webdav = WebDav::open(base, settings)?;
                 (Arc::new(store), Large::WebDav(webdav))
             }
             _ => return Err(bad("this kind of URL is not supported".to_owned())),
@@ -211,7 +211,7 @@ pub(super) fn ca_pem(settings: &config::Repository) -> Result<Option<Vec<u8>>, E
         })
 }
 
-fn unusable(error: impl std::fmt::Display) -> Error {
+pub(super) fn unusable(error: impl std::fmt::Display) -> Error {
     Error::BadSetting {
         problem: error.to_string(),
     }
@@ -226,14 +226,11 @@ fn known<K: FromStr>(settings: &config::Repository) -> impl Iterator<Item = (K, 
 }
 
 fn s3(settings: &config::Repository) -> Result<object_store::aws::AmazonS3, Error> {
-    let mut builder = AmazonS3Builder::new();
+    let mut builder = AmazonS3Builder::new().with_client_options(client(settings)?);
     for (key, value) in known::<AmazonS3ConfigKey>(settings) {
         builder = builder.with_config(key, value);
     }
-    builder = builder
-        .with_url(&settings.url)
-        .with_client_options(client(settings)?)
-        .with_retry(patience());
+    builder = builder.with_url(&settings.url).with_retry(patience());
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint);
     }
@@ -247,27 +244,23 @@ fn s3(settings: &config::Repository) -> Result<object_store::aws::AmazonS3, Erro
 }
 
 fn gcs(settings: &config::Repository) -> Result<object_store::gcp::GoogleCloudStorage, Error> {
-    let mut builder = GoogleCloudStorageBuilder::new();
+    let mut builder = GoogleCloudStorageBuilder::new().with_client_options(client(settings)?);
     for (key, value) in known::<GoogleConfigKey>(settings) {
         builder = builder.with_config(key, value);
     }
-    builder
-        .with_url(&settings.url)
-        .with_client_options(client(settings)?)
-        .with_retry(patience())
-        .build()
-        .map_err(unusable)
+    builder = builder.with_url(&settings.url).with_retry(patience());
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_base_url(endpoint);
+    }
+    builder.build().map_err(unusable)
 }
 
 fn azure(settings: &config::Repository) -> Result<object_store::azure::MicrosoftAzure, Error> {
-    let mut builder = MicrosoftAzureBuilder::new();
+    let mut builder = MicrosoftAzureBuilder::new().with_client_options(client(settings)?);
     for (key, value) in known::<AzureConfigKey>(settings) {
         builder = builder.with_config(key, value);
     }
-    builder = builder
-        .with_url(&settings.url)
-        .with_client_options(client(settings)?)
-        .with_retry(patience());
+    builder = builder.with_url(&settings.url).with_retry(patience());
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }

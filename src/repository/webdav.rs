@@ -2,22 +2,36 @@
 
 use std::error::Error as _;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::stream;
 use object_store::path::Path;
-use reqwest::{Body, Certificate, Client, Method, Response, StatusCode};
+use reqwest::header::HeaderMap;
+use reqwest::{Body, Certificate, Client, Method, RequestBuilder, Response, StatusCode};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use url::{Position, Url};
 
 use super::Error;
-use super::open::ca_pem;
-use crate::config;
+use super::open::{ca_pem, unusable};
+use crate::config::{self, Secret};
+
+/// How long a request without a body may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the server may take nothing of an object, or think about it once it has everything.
+const STALL: Duration = Duration::from_secs(60);
+
+const MAKE: &str = "make the folder of";
+const WRITE: &str = "write";
 
 /// A WebDAV server.
 #[derive(Clone)]
 pub(super) struct WebDav {
     client: Client,
     base: String,
+    login: HeaderMap,
 }
 
 type Piece = Result<Bytes, std::io::Error>;
@@ -31,45 +45,83 @@ pub(super) struct Sending {
 }
 
 impl WebDav {
-    pub(super) fn open(base: &str, settings: &config::Repository) -> Result<Self, Error> {
-        let unusable = |error: reqwest::Error| Error::BadSetting {
-            problem: error.to_string(),
-        };
-        let mut builder = Client::builder().connect_timeout(std::time::Duration::from_secs(5));
+    pub(super) fn open(url: &Url, settings: &config::Repository) -> Result<Self, Error> {
+        let mut builder = Client::builder().connect_timeout(Duration::from_secs(5));
         if let Some(pem) = ca_pem(settings)? {
             for certificate in Certificate::from_pem_bundle(&pem).map_err(unusable)? {
                 builder = builder.add_root_certificate(certificate);
             }
         }
+        let client = builder.build().map_err(unusable)?;
+        let login = login(&client, url, settings)?;
         Ok(Self {
-            client: builder.build().map_err(unusable)?,
-            base: base.to_owned(),
+            client,
+            base: nameless(url)[..Position::BeforePath].to_owned(),
+            login,
         })
     }
 
-    fn url(&self, path: &Path) -> String {
-        format!("{}/{path}", self.base.trim_end_matches('/'))
+    /// Scheme, host and port: a path in it would not do, as servers list paths from their root.
+    pub(super) fn base(&self) -> &str {
+        &self.base
     }
 
-    /// Begins to send the object at `path`, in a collection that is made for it.
-    pub(super) async fn send(&self, path: &Path) -> Result<Sending, Error> {
+    /// The headers that let us in.
+    pub(super) fn login(&self) -> &HeaderMap {
+        &self.login
+    }
+
+    fn url(&self, path: &Path) -> String {
+        format!("{}/{path}", self.base)
+    }
+
+    fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        self.client.request(method, url).headers(self.login.clone())
+    }
+
+    /// Makes the folders above `path` that are not there.
+    ///
+    /// To be called before something is put there: a server that refuses an object for want of its folder does not
+    /// always read it to its end, and then takes the rest for the next request.
+    pub(super) async fn make_folders(&self, path: &Path) -> Result<(), Error> {
         let url = self.url(path);
-        let parent = url
-            .rsplit_once('/')
-            .map_or(url.as_str(), |(parent, _)| parent);
-        let method = Method::from_bytes(b"MKCOL").expect("MKCOL is a token (RFC 4918, 9.3)");
-        let made = self.client.request(method, parent).send().await;
-        let status = made.map_err(|error| failed("make the folder of", &url, &error))?;
-        // A folder that is there already answers 405 (RFC 4918, 9.3.1).
-        let status = status.status();
-        if !status.is_success() && status != StatusCode::METHOD_NOT_ALLOWED {
-            return Err(answered("make the folder of", &url, &status));
+        let slashes = url[self.base.len() + 1..].match_indices('/');
+        let folders: Vec<&str> = slashes
+            .map(|(at, _)| &url[..=self.base.len() + at])
+            .collect();
+        let mut missing = Vec::new();
+        for folder in folders.into_iter().rev() {
+            match self.make_folder(folder).await? {
+                // RFC 4918, 9.3.1: a folder above is missing.
+                StatusCode::CONFLICT => missing.push(folder),
+                status => {
+                    is_there(folder, status)?;
+                    break;
+                }
+            }
         }
+        for folder in missing.into_iter().rev() {
+            is_there(folder, self.make_folder(folder).await?)?;
+        }
+        Ok(())
+    }
+
+    async fn make_folder(&self, folder: &str) -> Result<StatusCode, Error> {
+        let method = Method::from_bytes(b"MKCOL").expect("MKCOL is a token (RFC 4918, 9.3)");
+        let request = self.request(method, folder).timeout(PATIENCE);
+        let made = request.send().await;
+        Ok(made.map_err(|error| failed(MAKE, folder, error))?.status())
+    }
+
+    /// Begins to send the object at `path`, in a folder that is made for it.
+    pub(super) async fn send(&self, path: &Path) -> Result<Sending, Error> {
+        self.make_folders(path).await?;
+        let url = self.url(path);
         let (pieces, queue) = mpsc::channel::<Piece>(4);
         let body = Body::wrap_stream(stream::unfold(queue, |mut queue| async move {
             queue.recv().await.map(|piece| (piece, queue))
         }));
-        let request = self.client.put(&url).body(body);
+        let request = self.request(Method::PUT, &url).body(body);
         Ok(Sending {
             webdav: self.clone(),
             url,
@@ -79,29 +131,90 @@ impl WebDav {
     }
 }
 
-fn failed(action: &'static str, url: &str, error: &reqwest::Error) -> Error {
-    // reqwest's own message names the URL and not the reason, which is the last of its causes.
-    let mut reason = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        reason = cause.to_string();
-        next = cause.source();
+/// Name and password, from the environment or from the URL, as the header that they make.
+fn login(client: &Client, url: &Url, settings: &config::Repository) -> Result<HeaderMap, Error> {
+    let option = |name: &str| settings.options.get(name).map(Secret::reveal);
+    // reqwest turns what stands in the URL into the header, and takes it out of the URL.
+    let mut request = client.get(url.clone());
+    if let Some(name) = option("webdav_username") {
+        let password = option("webdav_password");
+        request = client.get(nameless(url)).basic_auth(name, password);
     }
-    answered(action, url, &reason)
+    let request = request.build().map_err(unusable)?;
+    Ok(request.headers().clone())
 }
 
-fn answered(action: &'static str, url: &str, answer: &(impl ToString + ?Sized)) -> Error {
-    Error::WebDav {
+/// The URL without name and password.
+fn nameless(url: &Url) -> Url {
+    let mut url = url.clone();
+    let stripped = url.set_username("").and(url.set_password(None));
+    stripped.expect("an http URL has a host, and can do without a name");
+    url
+}
+
+/// A folder that was made, or was there already (405, RFC 4918, 9.3.1).
+fn is_there(folder: &str, status: StatusCode) -> Result<(), Error> {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => Ok(()),
+        status if status.is_success() => Ok(()),
+        status => Err(answered(MAKE, folder, status)),
+    }
+}
+
+/// There was no answer.
+fn failed(
+    action: &'static str,
+    url: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
+    Error::Unreachable {
         action,
         object: url.to_owned(),
-        answer: answer.to_string(),
+        source: object_store::Error::Generic {
+            store: "WebDAV",
+            source: Box::new(error),
+        },
+    }
+}
+
+/// The answer was not what we hoped for.
+fn answered(action: &'static str, url: &str, status: StatusCode) -> Error {
+    let object = url.to_owned();
+    let source = object_store::Error::Generic {
+        store: "WebDAV",
+        source: format!("the server answered {status}").into(),
+    };
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied {
+            action,
+            object,
+            source,
+        },
+        StatusCode::INSUFFICIENT_STORAGE => Error::Full {
+            action,
+            object,
+            source,
+        },
+        status if status.is_server_error() => Error::Unreachable {
+            action,
+            object,
+            source,
+        },
+        status => Error::WebDav {
+            action,
+            object,
+            answer: status.to_string(),
+        },
     }
 }
 
 impl Sending {
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         let sent = match &self.pieces {
-            Some(pieces) => pieces.send(Ok(bytes)).await.is_ok(),
+            Some(pieces) => match timeout(STALL, pieces.send(Ok(bytes))).await {
+                Ok(sent) => sent.is_ok(),
+                Err(stalled) => return Err(failed(WRITE, &self.url, stalled)),
+            },
             None => false,
         };
         if sent {
@@ -111,7 +224,11 @@ impl Sending {
         self.pieces = None;
         match self.answer().await {
             Err(error) => Err(error),
-            Ok(()) => Err(answered("write", &self.url, "success before the end")),
+            Ok(()) => Err(Error::WebDav {
+                action: WRITE,
+                object: self.url.clone(),
+                answer: "success, before it had everything".to_owned(),
+            }),
         }
     }
 
@@ -123,24 +240,32 @@ impl Sending {
     pub(super) async fn abort(&mut self) {
         if let Some(pieces) = self.pieces.take() {
             // An error in the body breaks the request off instead of ending it in good order.
-            let _ = pieces
-                .send(Err(std::io::ErrorKind::Interrupted.into()))
-                .await;
+            let broken = pieces.send(Err(std::io::ErrorKind::Interrupted.into()));
+            let _ = timeout(PATIENCE, broken).await;
         }
-        let _ = self.answer().await;
+        if let Some(answer) = self.answer.take() {
+            answer.abort();
+            let _ = answer.await;
+        }
         // Some servers keep what they had.
-        let _ = self.webdav.client.delete(&self.url).send().await;
+        let removal = self.webdav.request(Method::DELETE, &self.url);
+        let _ = removal.timeout(PATIENCE).send().await;
     }
 
     async fn answer(&mut self) -> Result<(), Error> {
-        let Some(answer) = self.answer.take() else {
+        let Some(mut answer) = self.answer.take() else {
             return Ok(());
         };
-        let answer = answer.await.expect("sending does not panic");
-        let response = answer.map_err(|error| failed("write", &self.url, &error))?;
+        let Ok(answer) = timeout(STALL, &mut answer).await else {
+            answer.abort();
+            let silent = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            return Err(failed(WRITE, &self.url, silent));
+        };
+        let answer = answer.expect("sending does not panic");
+        let response = answer.map_err(|error| failed(WRITE, &self.url, error))?;
         match response.status() {
             status if status.is_success() => Ok(()),
-            status => Err(answered("write", &self.url, &status)),
+            status => Err(answered(WRITE, &self.url, status)),
         }
     }
 }
