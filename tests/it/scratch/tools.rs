@@ -59,11 +59,10 @@ pub(crate) fn cache() -> PathBuf {
     }
 }
 
-/// Finds a tool by its name: `minio`, `seaweedfs`, `fake-gcs`, `azurite`, `wsgidav`.
+/// Finds a tool by its name: `minio`, `seaweedfs`, `azurite`, `wsgidav`.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let executable = match name {
         "seaweedfs" => "weed",
-        "fake-gcs" => "fake-gcs-server",
         "azurite" => "azurite-blob",
         other => other,
     };
