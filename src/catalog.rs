@@ -1,6 +1,7 @@
 //! The backups of a cluster's folder, as its manifests tell them: computed, never stored.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -45,7 +46,7 @@ pub enum Error {
     #[error("the backup {id} cannot be used")]
     Unreadable {
         id: BackupId,
-        source: manifest::Error,
+        source: Arc<manifest::Error>,
     },
 }
 
@@ -64,7 +65,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// The name that a record gets beside the manifest: they sort by time.
+    /// The name that a record gets beside the manifest.
     #[must_use]
     pub fn object_name(&self, tail: u32) -> String {
         format!("{VERIFICATION}{}.json", BackupId::new(self.at, tail))
@@ -131,7 +132,16 @@ pub struct Unreadable {
     /// Its folder's name.
     pub id: BackupId,
     /// What is wrong with the manifest.
-    pub error: manifest::Error,
+    pub error: Arc<manifest::Error>,
+}
+
+impl Unreadable {
+    fn to_error(&self) -> Error {
+        Error::Unreadable {
+            id: self.id.clone(),
+            source: self.error.clone(),
+        }
+    }
 }
 
 /// An object in the folder of a backup that does not exist, or not any more.
@@ -217,28 +227,32 @@ impl Catalog {
     pub fn find(&self, wanted: &str, folder: &Folder) -> Result<&Backup, Error> {
         if wanted == "latest" {
             let good = self.backups.iter().find(|b| b.health() != Health::Damaged);
-            return good.or(self.backups.first()).ok_or_else(|| Error::Empty {
-                folder: format!("{folder:?}"),
-            });
+            return match (good.or(self.backups.first()), self.unreadable.last()) {
+                (Some(backup), _) => Ok(backup),
+                (None, Some(unreadable)) => Err(unreadable.to_error()),
+                (None, None) => Err(Error::Empty {
+                    folder: format!("{folder:?}"),
+                }),
+            };
         }
-        let matching: Vec<&Backup> = self
-            .backups
-            .iter()
-            .filter(|backup| backup.id().as_str().starts_with(wanted))
-            .collect();
-        match matching.as_slice() {
-            [one] => Ok(one),
-            [] => Err(Error::Unknown {
+        let begins = |id: &BackupId| id.as_str().starts_with(wanted);
+        let usable: Vec<&Backup> = self.backups.iter().filter(|b| begins(b.id())).collect();
+        let unreadable = self.unreadable.iter().filter(|u| begins(&u.id));
+        let unreadable: Vec<&Unreadable> = unreadable.collect();
+        match (usable.as_slice(), unreadable.as_slice()) {
+            ([one], []) => Ok(one),
+            ([], [one]) => Err(one.to_error()),
+            ([], []) => Err(Error::Unknown {
                 wanted: wanted.to_owned(),
             }),
-            several => Err(Error::Ambiguous {
-                wanted: wanted.to_owned(),
-                ids: several
-                    .iter()
-                    .map(|backup| backup.id().to_string())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            }),
+            (usable, unreadable) => {
+                let usable = usable.iter().map(|backup| backup.id().to_string());
+                let unreadable = unreadable.iter().map(|backup| backup.id.to_string());
+                Err(Error::Ambiguous {
+                    wanted: wanted.to_owned(),
+                    ids: usable.chain(unreadable).collect::<Vec<_>>().join(", "),
+                })
+            }
         }
     }
 
@@ -300,9 +314,12 @@ async fn read_backup(
     };
     let manifest = match Manifest::from_json(&json, &id) {
         Ok(manifest) => manifest,
-        Err(error) => return Ok(Some(Err(Unreadable { id, error }))),
+        Err(error) => {
+            let error = Arc::new(error);
+            return Ok(Some(Err(Unreadable { id, error })));
+        }
     };
-    let mut verifications = Vec::new();
+    let mut verifications: Vec<Verification> = Vec::new();
     for object in &entry.objects {
         if object.key.contains(&format!("/{VERIFICATION}")) {
             match folder.read(&object.key).await {
@@ -313,6 +330,8 @@ async fn read_backup(
             }
         }
     }
+    // Their names tell the second only.
+    verifications.sort_by_key(|record| record.at);
     let data = entry
         .objects
         .iter()

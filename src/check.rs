@@ -54,6 +54,7 @@ pub async fn check_cluster(access: &Access, wanted: &str, now: DateTime<Utc>, re
                 check_member(&status, report);
                 members.push(status);
             }
+            Err(error) if error.is_refusal() => report.error("not-allowed", error.to_string()),
             Err(error) => report.error("endpoint-unreachable", error.to_string()),
         }
     }

@@ -11,7 +11,7 @@ use crate::catalog::Backup;
 use crate::manifest::Finding;
 use crate::progress::Progress;
 use crate::repository::Folder;
-use crate::verify::{self, decode, judge};
+use crate::verify::{self, read_and_judge};
 
 /// Why there is no file.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -60,13 +60,8 @@ pub async fn fetch_to_file(
         .file
         .try_clone()
         .map_err(|source| part.failed(source))?;
-    let decoded = decode(folder, backup, progress, move |bytes| file.write_all(bytes))
-        .await
-        .map_err(|source| Error::Read { source })?;
-    let findings = judge(&backup.manifest, &decoded);
-    if !findings.is_empty() {
-        return Err(Error::Damaged { findings });
-    }
+    let sink = move |bytes: &[u8]| file.write_all(bytes);
+    read_proven(folder, backup, progress, sink).await?;
     part.publish()
 }
 
@@ -81,10 +76,18 @@ pub async fn fetch_to_stream(
     progress: &dyn Progress,
 ) -> Result<(), Error> {
     let sink = move |bytes: &[u8]| output.write_all(bytes).and_then(|()| output.flush());
-    let decoded = decode(folder, backup, progress, sink)
+    read_proven(folder, backup, progress, sink).await
+}
+
+async fn read_proven(
+    folder: &Folder,
+    backup: &Backup,
+    progress: &dyn Progress,
+    sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+) -> Result<(), Error> {
+    let findings = read_and_judge(folder, backup, progress, sink)
         .await
         .map_err(|source| Error::Read { source })?;
-    let findings = judge(&backup.manifest, &decoded);
     match findings.is_empty() {
         true => Ok(()),
         false => Err(Error::Damaged { findings }),

@@ -194,20 +194,11 @@ impl Manifest {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     /// A manifest as release 0.1.0 writes it, which every later release must read.
     const GOLDEN: &[u8] = include_bytes!("../tests/data/manifest-1.json");
-
-    /// A manifest for tests, started at the time that its id tells.
-    pub(crate) fn example(id: &str) -> Manifest {
-        let mut manifest: Manifest = serde_json::from_slice(GOLDEN).unwrap();
-        manifest.id = id.parse().unwrap();
-        manifest.started_at = manifest.id.started_at();
-        manifest.completed_at = manifest.started_at;
-        manifest
-    }
 
     #[test]
     fn the_golden_manifest_reads_and_writes_unchanged() {

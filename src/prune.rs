@@ -199,5 +199,5 @@ async fn remove_backup(folder: &Folder, id: &BackupId) -> Result<(), repository:
     for object in objects.iter().filter(|object| object.key != manifest) {
         folder.remove(&object.key).await?;
     }
-    Ok(())
+    folder.remove_folder(id).await
 }

@@ -66,22 +66,34 @@ pub async fn verify(
     backup: &Backup,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
-    let manifest = &backup.manifest;
-    progress.event(Event::Backup(manifest.id.clone()));
-    let findings = match decode(folder, backup, progress, |_| Ok(())).await {
-        Ok(decoded) => judge(manifest, &decoded),
-        Err(Error::Repository {
-            source: repository::Error::NotFound { object },
-        }) => vec![Finding::error(
-            "object-missing",
-            format!("{object} is not there"),
-        )],
-        Err(error) => return Err(error),
-    };
+    progress.event(Event::Backup(backup.id().clone()));
+    let findings = read_and_judge(folder, backup, progress, |_| Ok(())).await?;
     Ok(Report {
         checks: CHECKS.to_vec(),
         findings,
     })
+}
+
+/// Reads the backup's object, hands the plain bytes to `sink` before they are proven, and says what is held against them.
+///
+/// # Errors
+/// If the store or the sink fails.
+pub async fn read_and_judge(
+    folder: &Folder,
+    backup: &Backup,
+    progress: &dyn Progress,
+    sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+) -> Result<Vec<Finding>, Error> {
+    match decode(folder, backup, progress, sink).await {
+        Ok(decoded) => Ok(judge(&backup.manifest, &decoded)),
+        Err(Error::Repository {
+            source: repository::Error::NotFound { object },
+        }) => {
+            let message = format!("{object} is not there");
+            Ok(vec![Finding::error("object-missing", message)])
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Stores what a verification found beside the backup.
@@ -114,7 +126,7 @@ pub async fn record(
 #[must_use]
 pub fn strays(catalog: &Catalog) -> Vec<Finding> {
     let unreadable = catalog.unreadable.iter().map(|unreadable| {
-        let message = format!("{}: {}", unreadable.id, unreadable.error);
+        let message = format!("{}: {}", unreadable.id, told(&*unreadable.error));
         Finding::error("manifest-unreadable", message)
     });
     let orphans = catalog.orphans.iter().map(|orphan| {
@@ -127,11 +139,8 @@ pub fn strays(catalog: &Catalog) -> Vec<Finding> {
     unreadable.chain(orphans).collect()
 }
 
-/// Reads the backup's object and hands the plain bytes to `sink`, before they are proven.
-///
-/// # Errors
-/// If the store or the sink fails. What the bytes are worth is in the result, for [`judge`].
-pub async fn decode(
+/// Reads the backup's object and hands the plain bytes to `sink`; what they are worth is in the result, for [`judge`].
+async fn decode(
     folder: &Folder,
     backup: &Backup,
     progress: &dyn Progress,
@@ -164,8 +173,7 @@ pub async fn decode(
 }
 
 /// Holds what was read against the manifest.
-#[must_use]
-pub fn judge(manifest: &Manifest, decoded: &Decoded) -> Vec<Finding> {
+fn judge(manifest: &Manifest, decoded: &Decoded) -> Vec<Finding> {
     let mut findings = Vec::new();
     let stored = decoded.stored;
     if stored.size_bytes != manifest.stored_size_bytes {
@@ -226,8 +234,8 @@ fn code(error: &codec::Error) -> &'static str {
     }
 }
 
-fn told(error: &codec::Error) -> String {
-    match std::error::Error::source(error) {
+fn told(error: &dyn std::error::Error) -> String {
+    match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }

@@ -122,10 +122,10 @@ impl Run<'_> {
             status.endpoint,
             ready.candidate.because
         ));
-        if let (Some(_), Ok(revision)) = (
-            ready.linearizable,
-            ready.member.linearizable_revision().await,
-        ) {
+        // Without quorum it would only be waited for in vain.
+        if ready.linearizable.is_some()
+            && let Ok(revision) = ready.member.linearizable_revision().await
+        {
             ready.linearizable = Some(revision);
         }
         let encoded = self.transfer(&ready.member).await?;
@@ -150,9 +150,7 @@ impl Run<'_> {
         for finding in &proof.findings {
             self.find(finding.clone());
         }
-        let manifest = self.manifest(ready, &encoded, &proof);
-        self.commit(&manifest).await?;
-        Ok(manifest)
+        Ok(self.manifest(ready, &encoded, &proof))
     }
 
     fn manifest(&self, ready: &Ready, encoded: &Encoded, proof: &Proof) -> Manifest {
@@ -196,7 +194,7 @@ impl Run<'_> {
     }
 
     /// Writes the manifest, which makes the backup exist, and reads it back.
-    async fn commit(&mut self, manifest: &Manifest) -> Result<(), Error> {
+    pub(super) async fn commit(&mut self, manifest: &Manifest) -> Result<(), Error> {
         let repository = |source| Error::Repository { source };
         let lock = |source| Error::Lock { source };
         self.lock.confirm().await.map_err(lock)?;

@@ -152,7 +152,11 @@ pub async fn backup(request: &Request<'_>) -> Result<Manifest, Error> {
         upload: None,
         findings: Vec::new(),
     };
-    let result = run.bounded().await;
+    let result = match run.bounded().await {
+        // Neither a signal nor the time limit cuts this in two: who says that nothing was committed must be right.
+        Ok(manifest) => run.commit(&manifest).await.map(|()| manifest),
+        Err(error) => Err(error),
+    };
     run.end(result).await
 }
 
@@ -211,23 +215,19 @@ impl Run<'_> {
     /// Asks every endpoint; those that do not answer are findings as long as one does.
     async fn members(&mut self) -> Result<Vec<MemberStatus>, Error> {
         let mut members = Vec::new();
-        let mut reasons = Vec::new();
-        let mut by_tls = false;
+        let mut errors = Vec::new();
         for probe in probe_all(self.request.access, PROBE).await {
             match probe {
                 Ok(status) => members.push(status),
-                Err(error) => {
-                    by_tls |= matches!(&error, etcd::Error::Unreachable { diagnosis, .. } if diagnosis.is_tls());
-                    reasons.push(error.to_string());
-                }
+                Err(error) => errors.push(error),
             }
         }
         if members.is_empty() {
-            let source = etcd::Error::NoneReachable { reasons, by_tls };
+            let source = etcd::Error::none_answers(errors);
             return Err(Error::Etcd { source });
         }
-        for reason in reasons {
-            self.find(Finding::warning("member-unreachable", reason));
+        for error in errors {
+            self.find(Finding::warning("member-unreachable", error.to_string()));
         }
         Ok(members)
     }

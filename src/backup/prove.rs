@@ -11,6 +11,8 @@ use crate::manifest::{Finding, HashKv};
 
 /// A hash is computed over the whole store: a large one takes a while.
 const HASHING: Duration = Duration::from_mins(1);
+/// How long a member may take to show that it answers at all.
+const ANSWERING: Duration = Duration::from_secs(5);
 /// How long another member may take to reach the revision.
 const CATCHING_UP: Duration = Duration::from_secs(3);
 
@@ -35,18 +37,14 @@ pub(super) async fn prove(
             && !other.is_learner
     });
     let hashes = others.map(|other| async {
-        let member = access.member(&other.endpoint, HASHING).await?;
-        let hashkv = hash_when_there(&member, revision).await?;
+        let hashkv = hash(access, &other.endpoint, revision).await?;
         Ok::<_, etcd::Error>(MemberHash {
             member: other.label(),
             hashkv,
         })
     });
     let (ours, keys, others) = tokio::join!(
-        async {
-            let member = access.member(&status.endpoint, HASHING).await?;
-            hash_when_there(&member, revision).await
-        },
+        hash(access, &status.endpoint, revision),
         chosen.count_keys(revision),
         join_all(hashes),
     );
@@ -77,6 +75,13 @@ pub(super) async fn prove(
         keys: keys.ok(),
         findings,
     }
+}
+
+async fn hash(access: &Access, endpoint: &str, revision: Revision) -> Result<HashKv, etcd::Error> {
+    let member = access.member(endpoint, ANSWERING).await?;
+    // A member that hangs by now is not waited for as long as a hash may take.
+    member.local_revision().await?;
+    hash_when_there(&member.patient(HASHING), revision).await
 }
 
 /// Asks again while the member has not reached the revision yet.

@@ -1,6 +1,5 @@
 //! The bytes' way: from the member through the encoder into the store, and back once more as proof.
 
-use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -13,7 +12,7 @@ use crate::repository::{Lock, Upload};
 
 /// The name of the data object in the backup's folder.
 pub(super) const OBJECT: &str = "snapshot.db.zst";
-/// The encoder gets blocks of this size: a multiple of every page size.
+/// The encoder is woken for about so much at a time.
 const BLOCK_BYTES: usize = 1 << 20;
 /// How many blocks wait between the stream and the encoder, at most.
 const BLOCKS: usize = 4;
@@ -104,21 +103,23 @@ async fn receive(
     progress: &dyn Progress,
 ) -> Result<(), Option<Error>> {
     let mut done = 0;
-    let mut block = BytesMut::with_capacity(BLOCK_BYTES);
+    let mut block = Vec::new();
+    let mut block_bytes = 0;
     let etcd = |source| Some(Error::Etcd { source });
     while let Some(bytes) = snapshot.next().await.map_err(etcd)? {
-        block.extend_from_slice(&bytes);
-        if block.len() >= BLOCK_BYTES {
-            done += block.len() as u64;
-            let full = std::mem::replace(&mut block, BytesMut::with_capacity(BLOCK_BYTES));
-            send(&blocks, Block::Data(full.freeze())).await?;
+        block_bytes += bytes.len();
+        block.push(bytes);
+        if block_bytes >= BLOCK_BYTES {
+            done += block_bytes as u64;
+            block_bytes = 0;
+            send(&blocks, Block::Data(std::mem::take(&mut block))).await?;
             progress.event(Event::Bytes {
                 done,
                 total: snapshot.expected_bytes(),
             });
         }
     }
-    send(&blocks, Block::Data(block.freeze())).await?;
+    send(&blocks, Block::Data(block)).await?;
     send(&blocks, Block::End).await
 }
 

@@ -265,6 +265,10 @@ fn repository_exit(error: &RepositoryError) -> (Exit, &'static str) {
             "etcdrx makes no buckets: create it, or correct the URL",
         ),
         RepositoryError::Exists { .. } => (Exit::Refused, "nothing was overwritten"),
+        RepositoryError::NoCredentials { .. } => (
+            Exit::Failed,
+            "set them in the environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3",
+        ),
         RepositoryError::Denied { .. } => (
             Exit::Failed,
             "check the credentials and the rights on the bucket or directory: read, write, list, delete",

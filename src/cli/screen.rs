@@ -2,7 +2,6 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
 use etcdrx::progress::{Event, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -34,9 +33,8 @@ impl Screen {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         });
-        let style = ProgressStyle::with_template(
-            "{spinner} {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}",
-        );
+        let style =
+            ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
         bar.set_style(style.expect("the template is well formed"));
         Self {
             json: global.json,
@@ -122,11 +120,7 @@ impl Progress for Screen {
         match event {
             Event::Stage(text) => {
                 self.bar.reset();
-                self.bar.enable_steady_tick(Duration::from_millis(200));
-                match self.bar.is_hidden() {
-                    true => self.note(&text),
-                    false => self.bar.set_message(text),
-                }
+                self.note(&text);
             }
             Event::Warning(text) => self.warn(&text),
             Event::Bytes { done, total } => {
@@ -135,10 +129,10 @@ impl Progress for Screen {
                 }
                 self.bar.set_position(done);
             }
-            Event::Backup(id) => match self.bar.is_hidden() {
-                true => self.note(id.as_str()),
-                false => self.bar.set_message(id.to_string()),
-            },
+            Event::Backup(id) => {
+                self.bar.reset();
+                self.note(id.as_str());
+            }
         }
     }
 }

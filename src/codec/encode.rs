@@ -1,20 +1,21 @@
 //! Plain to stored: prove, compress, digest.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::Error;
 use super::digest::{Stored, StoredTotals};
+use super::level::Follower;
 use super::plain::{Plain, PlainTotals};
 
 /// What goes into the encoder. A stream that breaks off never sends [`Block::End`], and so never counts as whole.
 #[derive(Debug)]
 pub enum Block {
-    /// The next plain bytes.
-    Data(Bytes),
+    /// The next plain bytes, in the pieces in which they came: copying them together would only cost.
+    Data(Vec<Bytes>),
     /// Nothing follows.
     End,
 }
@@ -46,9 +47,6 @@ pub struct Encoded {
     pub stored: StoredTotals,
 }
 
-/// The greatest level that [`Level::Auto`] takes: beyond, memory grows faster than anything shrinks.
-const AUTO_MAX: i32 = 6;
-
 /// A zstd frame holds this much; at its end the level may change. `zstd -d` reads frames in a row as one file.
 const FRAME_BYTES: usize = 32 << 20;
 
@@ -71,11 +69,13 @@ pub fn encode(
     loop {
         let before = Instant::now();
         let block = input.blocking_recv();
-        frames.starved += before.elapsed();
+        frames.follower.starved(before.elapsed());
         match block {
-            Some(Block::Data(bytes)) => {
-                plain.feed(&bytes);
-                frames.write(&bytes)?;
+            Some(Block::Data(pieces)) => {
+                for bytes in pieces {
+                    plain.feed(&bytes);
+                    frames.write(&bytes)?;
+                }
             }
             Some(Block::End) => break,
             None => return Err(Error::Abandoned),
@@ -96,11 +96,8 @@ struct Frames<'a> {
     stored: Stored,
     zstd: Zstd,
     options: Options,
-    level: i32,
+    follower: Follower,
     frame_bytes: usize,
-    began: Instant,
-    /// How long this frame waited for input: time that a higher level could have used.
-    starved: Duration,
 }
 
 impl<'a> Frames<'a> {
@@ -114,10 +111,8 @@ impl<'a> Frames<'a> {
             stored: Stored::default(),
             zstd: frame(level, options.threads)?,
             options,
-            level,
+            follower: Follower::new(),
             frame_bytes: 0,
-            began: Instant::now(),
-            starved: Duration::ZERO,
         })
     }
 
@@ -137,16 +132,15 @@ impl<'a> Frames<'a> {
     }
 
     fn next_frame(&mut self) -> Result<(), Error> {
-        if self.options.level == Level::Auto {
-            self.level = next_level(self.level, self.starved, self.began.elapsed());
-        }
-        let next = frame(self.level, self.options.threads)?;
+        let level = match self.options.level {
+            Level::Auto => self.follower.next(),
+            Level::Fixed(level) => level,
+        };
+        let next = frame(level, self.options.threads)?;
         let rest = std::mem::replace(&mut self.zstd, next)
             .finish()
             .map_err(|source| Error::Compress { source })?;
         self.frame_bytes = 0;
-        self.began = Instant::now();
-        self.starved = Duration::ZERO;
         self.pass_on(rest)
     }
 
@@ -177,31 +171,4 @@ fn frame(level: i32, threads: u32) -> Result<Zstd, Error> {
         Ok(zstd)
     };
     build().map_err(|source| Error::Compress { source })
-}
-
-/// The level for the next frame: one more where most of the time was spent waiting, one less where hardly any was.
-fn next_level(level: i32, starved: Duration, elapsed: Duration) -> i32 {
-    let waiting = starved.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
-    let step = match waiting {
-        w if w > 0.7 => 1,
-        w if w < 0.3 => -1,
-        _ => 0,
-    };
-    (level + step).clamp(1, AUTO_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_level_follows_the_stream() {
-        let second = Duration::from_secs(1);
-        assert_eq!(next_level(1, second * 9, second * 10), 2);
-        assert_eq!(next_level(AUTO_MAX, second * 9, second * 10), AUTO_MAX);
-        assert_eq!(next_level(3, second * 5, second * 10), 3);
-        assert_eq!(next_level(3, second, second * 10), 2);
-        assert_eq!(next_level(1, Duration::ZERO, second), 1);
-        assert_eq!(next_level(1, Duration::ZERO, Duration::ZERO), 1);
-    }
 }

@@ -6,6 +6,7 @@
 mod decode;
 mod digest;
 mod encode;
+mod level;
 mod plain;
 
 use std::io;

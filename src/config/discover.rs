@@ -31,6 +31,7 @@ struct EtcdConfig {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
+#[expect(clippy::struct_field_names, reason = "etcd names its keys so")]
 struct TransportSecurity {
     cert_file: Option<PathBuf>,
     key_file: Option<PathBuf>,

@@ -322,7 +322,7 @@ mod tests {
     fn levels_and_durations_are_read_as_people_write_them() {
         let config = file("[backup]\ncompression_level = 19\ntimeout = \"1h 30m\"\n").unwrap();
         assert_eq!(config.backup.compression_level, CompressionLevel::Fixed(19));
-        assert_eq!(config.backup.timeout, Duration::from_secs(5400));
+        assert_eq!(config.backup.timeout, Duration::from_mins(90));
         assert!(file("[backup]\ncompression_level = 20\n").is_err());
         assert!(file("[backup]\ntimeout = \"soon\"\n").is_err());
         assert!(file("[backup]\ntimeout = \"0s\"\n").is_err());

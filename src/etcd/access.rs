@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Error as ClientError, Identity, TlsOptions,
+    Certificate, Client, ConnectOptions, Error as ClientError, GetOptions, Identity, TlsOptions,
 };
 use tokio::time::timeout;
 use url::Url;
@@ -15,7 +15,6 @@ use crate::config::{Cluster, Secret};
 use crate::id::Revision;
 
 /// gRPC status codes (`google.golang.org/grpc/codes`), as far as they matter here.
-const INVALID_ARGUMENT: i32 = 3;
 const PERMISSION_DENIED: i32 = 7;
 const UNAUTHENTICATED: i32 = 16;
 
@@ -61,9 +60,30 @@ impl Access {
         self.tls.as_ref()?.ours.as_ref()
     }
 
-    /// Connects without a password: enough for a member's status, and possible without quorum.
+    /// Connects without a password, which is possible without quorum.
     pub(super) async fn anonymous(&self, endpoint: &str) -> Result<Client, Error> {
         self.connect(endpoint, None).await
+    }
+
+    /// Connects with the password, if there is one.
+    pub(super) async fn logged_in(
+        &self,
+        endpoint: &str,
+        patience: Duration,
+    ) -> Result<Client, Error> {
+        let connect = self.connect(endpoint, self.user.as_ref());
+        timeout(patience, connect).await.unwrap_or_else(|_| {
+            Err(Error::TimedOut {
+                endpoint: endpoint.to_owned(),
+                call: "the log-in (a password takes a quorum)",
+                after: patience,
+            })
+        })
+    }
+
+    /// Whether there is a password.
+    pub(super) fn has_user(&self) -> bool {
+        self.user.is_some()
     }
 
     /// Connects to one member, with everything that we have to show.
@@ -71,18 +91,7 @@ impl Access {
     /// # Errors
     /// If it cannot be reached, or refuses us.
     pub async fn member(&self, endpoint: &str, patience: Duration) -> Result<Member, Error> {
-        let connect = self.connect(endpoint, self.user.as_ref());
-        let client = match timeout(patience, connect).await {
-            Ok(Ok(client)) => client,
-            Ok(Err(error)) => return Err(error),
-            Err(_) => {
-                return Err(Error::TimedOut {
-                    endpoint: endpoint.to_owned(),
-                    call: "the log-in",
-                    after: patience,
-                });
-            }
-        };
+        let client = self.logged_in(endpoint, patience).await?;
         Ok(Member {
             client,
             endpoint: endpoint.to_owned(),
@@ -91,7 +100,8 @@ impl Access {
         })
     }
 
-    fn who(&self) -> String {
+    /// Who we are to etcd, in words.
+    pub(super) fn who(&self) -> String {
         match (&self.user, self.our_certificate()) {
             (Some((user, _)), _) => format!("the user {user}"),
             (None, Some(ours)) => format!("the certificate of {}", ours.subject),
@@ -194,7 +204,7 @@ pub(super) fn call_error(
         _ => 0,
     };
     let refused = matches!(code, PERMISSION_DENIED | UNAUTHENTICATED)
-        || (code == INVALID_ARGUMENT && text.contains("user name is empty"))
+        || text.contains("user name is empty")
         || text.contains("permission denied");
     if refused {
         return Error::NotAllowed {
@@ -226,15 +236,38 @@ impl Member {
         &self.endpoint
     }
 
+    /// The same member with another patience.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The newest revision that this member knows, without asking the others.
+    ///
+    /// # Errors
+    /// If it does not answer, or we may not read.
+    pub async fn local_revision(&self) -> Result<Revision, Error> {
+        let options = GetOptions::new().with_count_only().with_serializable();
+        self.revision_of("a read", options).await
+    }
+
     /// The revision of a linearizable read through this member: what was written before the call is in it.
     ///
     /// # Errors
     /// If there is no quorum, or we may not read.
     pub async fn linearizable_revision(&self) -> Result<Revision, Error> {
-        let options = etcd_client::GetOptions::new().with_count_only();
+        let options = GetOptions::new().with_count_only();
+        self.revision_of("a linearizable read", options).await
+    }
+
+    async fn revision_of(
+        &self,
+        call: &'static str,
+        options: GetOptions,
+    ) -> Result<Revision, Error> {
         let mut client = self.client.clone();
         let read = client.get("etcdrx", Some(options));
-        let response = self.answered("a linearizable read", read).await?;
+        let response = self.answered(call, read).await?;
         Ok(Revision(
             response
                 .header()
@@ -247,7 +280,7 @@ impl Member {
     /// # Errors
     /// If the revision is compacted by now, or we may not read.
     pub async fn count_keys(&self, revision: Revision) -> Result<u64, Error> {
-        let options = etcd_client::GetOptions::new()
+        let options = GetOptions::new()
             .with_all_keys()
             .with_count_only()
             .with_serializable()

@@ -49,7 +49,10 @@ pub struct Choice {
 /// # Errors
 /// If the members are of several clusters and none prevails, or nobody is left.
 pub fn choose(wanted: &str, members: &[MemberStatus]) -> Result<Choice, Error> {
-    let cluster_id = prevailing_cluster(members)?;
+    let cluster_id = match wanted_cluster(wanted, members) {
+        Some(id) => id,
+        None => prevailing_cluster(members)?,
+    };
     let newest = members
         .iter()
         .filter(|member| member.cluster_id == cluster_id)
@@ -58,7 +61,10 @@ pub fn choose(wanted: &str, members: &[MemberStatus]) -> Result<Choice, Error> {
         .unwrap_or(0);
     let mut fit: Vec<&MemberStatus> = Vec::new();
     let mut refused = Vec::new();
-    for member in members {
+    // Of a member with several endpoints the one that is asked for counts.
+    let (asked_for, others): (Vec<_>, Vec<_>) =
+        members.iter().partition(|member| is_wanted(member, wanted));
+    for member in asked_for.into_iter().chain(others) {
         if fit.iter().any(|other| other.member_id == member.member_id) {
             continue;
         }
@@ -100,6 +106,24 @@ fn reasons(wanted: &str, refused: &[Refused]) -> Vec<String> {
         reasons.push("no member that answers and is fit is the leader".to_owned());
     }
     reasons
+}
+
+fn is_wanted(member: &MemberStatus, wanted: &str) -> bool {
+    let host = member.endpoint.split("://").nth(1);
+    member.name == wanted
+        || member.endpoint == wanted.trim_end_matches('/')
+        || host == Some(wanted)
+        || member.member_id.to_string() == wanted
+}
+
+/// The cluster of the member that is asked for, where that leaves no doubt.
+fn wanted_cluster(wanted: &str, members: &[MemberStatus]) -> Option<ClusterId> {
+    let mut wanted = members
+        .iter()
+        .filter(|member| is_wanted(member, wanted))
+        .map(|member| member.cluster_id);
+    let first = wanted.next()?;
+    wanted.all(|other| other == first).then_some(first)
 }
 
 /// The cluster that most of the answering members belong to.
@@ -162,14 +186,7 @@ fn named(
     fit: &[&MemberStatus],
     all: &[MemberStatus],
 ) -> Result<Vec<Candidate>, Error> {
-    let is_wanted = |member: &MemberStatus| {
-        let host = member.endpoint.split("://").nth(1);
-        member.name == wanted
-            || member.endpoint == wanted.trim_end_matches('/')
-            || host == Some(wanted)
-            || member.member_id.to_string() == wanted
-    };
-    if !all.iter().any(is_wanted) {
+    if !all.iter().any(|member| is_wanted(member, wanted)) {
         let known: Vec<String> = all.iter().map(MemberStatus::label).collect();
         return Err(Error::NoSuchMember {
             wanted: wanted.to_owned(),
@@ -178,7 +195,7 @@ fn named(
     }
     Ok(fit
         .iter()
-        .filter(|member| is_wanted(member))
+        .filter(|member| is_wanted(member, wanted))
         .map(|member| candidate(member, "asked for"))
         .collect())
 }
@@ -278,13 +295,15 @@ mod tests {
     }
 
     #[test]
-    fn two_clusters_of_equal_weight_are_refused() {
+    fn two_clusters_of_equal_weight_are_refused_unless_a_member_is_named() {
         let mut members = [member(1, 100), member(2, 100)];
         members[1].cluster_id = ClusterId(2);
         assert!(matches!(
             choose("auto", &members),
             Err(Error::SeveralClusters { .. })
         ));
+        let choice = choose("etcd-2", &members).unwrap();
+        assert_eq!(choice.cluster_id, ClusterId(2));
     }
 
     #[test]
@@ -292,5 +311,7 @@ mod tests {
         let mut members = [member(2, 100), member(2, 100)];
         members[1].endpoint = "http://lb:2379".to_owned();
         assert_eq!(order("auto", &members), [2]);
+        let choice = choose("http://lb:2379", &members).unwrap();
+        assert_eq!(choice.candidates[0].status.endpoint, "http://lb:2379");
     }
 }

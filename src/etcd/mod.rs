@@ -121,6 +121,30 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether etcd answers, and does not let us.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::WrongPassword { .. } | Self::NotAllowed { .. })
+    }
+
+    /// Says that no endpoint gave an answer.
+    ///
+    /// Where one gave the answer that we may not ask, that is the error: it says more than those that are dead.
+    #[must_use]
+    pub fn none_answers(mut errors: Vec<Self>) -> Self {
+        if let Some(index) = errors.iter().position(Self::is_refusal) {
+            return errors.swap_remove(index);
+        }
+        Self::NoneReachable {
+            by_tls: errors.iter().any(
+                |error| matches!(error, Self::Unreachable { diagnosis, .. } if diagnosis.is_tls()),
+            ),
+            reasons: errors.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
 fn lines(items: &[String]) -> String {
     let lines: Vec<String> = items.iter().map(|item| format!("  {item}")).collect();
     lines.join("\n")

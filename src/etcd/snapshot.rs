@@ -13,6 +13,7 @@ use super::access::{Member, message};
 pub struct Snapshot {
     stream: SnapshotStreaming,
     endpoint: String,
+    who: String,
     stall: Duration,
     received: u64,
     expected: Option<u64>,
@@ -29,6 +30,7 @@ impl Member {
         Ok(Snapshot {
             stream,
             endpoint: self.endpoint.clone(),
+            who: self.who.clone(),
             stall,
             received: 0,
             expected: None,
@@ -68,9 +70,13 @@ impl Snapshot {
             return Error::NotAllowed {
                 endpoint: self.endpoint.clone(),
                 call: "a snapshot",
-                who: "us: it takes a user with the role root".to_owned(),
+                who: self.who.clone(),
             };
         }
+        let message = match message.contains("h2 protocol error") {
+            true => format!("the connection was lost ({message})"),
+            false => message,
+        };
         Error::Broken {
             endpoint: self.endpoint.clone(),
             received: self.received,

@@ -1,13 +1,17 @@
 //! What every member says of itself, asked one by one and all at once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use etcd_client::{Client, ResponseHeader, StatusResponse};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::access::{Access, call_error};
 use super::{Diagnosis, Error};
 use crate::id::{ClusterId, MemberId, Revision};
+
+const STATUS: &str = "a status request";
 
 /// One member, as it answered.
 #[derive(Debug, Clone)]
@@ -59,7 +63,7 @@ impl MemberStatus {
     }
 }
 
-/// Asks every endpoint by itself, in parallel, and waits `patience` for each; the answers come in the endpoints' order.
+/// Asks every endpoint by itself, in parallel, and waits `patience` for each answer; they come in the endpoints' order.
 ///
 /// An endpoint that does not answer is examined by a handshake of our own, which takes as long again at most.
 pub async fn probe_all(access: &Access, patience: Duration) -> Vec<Result<MemberStatus, Error>> {
@@ -67,60 +71,97 @@ pub async fn probe_all(access: &Access, patience: Duration) -> Vec<Result<Member
         .endpoints()
         .iter()
         .map(|endpoint| probe(access, endpoint, patience));
-    join_all(probes).await
+    let (mut answers, names): (Vec<_>, Vec<_>) = join_all(probes).await.into_iter().unzip();
+    // A learner, and a member that has just started, may not know its own name: the others do.
+    let names: Names = names.into_iter().flatten().collect();
+    for status in answers.iter_mut().flatten() {
+        status.name = names.get(&status.member_id).cloned().unwrap_or_default();
+    }
+    answers
 }
 
-async fn probe(access: &Access, endpoint: &str, patience: Duration) -> Result<MemberStatus, Error> {
-    let failure = match timeout(patience, ask(access, endpoint)).await {
-        Ok(Ok(status)) => return Ok(status),
-        Ok(Err(error)) => error,
-        Err(_) => Error::TimedOut {
-            endpoint: endpoint.to_owned(),
-            call: "a status request",
-            after: patience,
-        },
+/// The members' names, as far as one of them tells.
+type Names = BTreeMap<MemberId, String>;
+
+async fn probe(
+    access: &Access,
+    endpoint: &str,
+    patience: Duration,
+) -> (Result<MemberStatus, Error>, Names) {
+    let failure = match ask_as_far_as_needed(access, endpoint, patience).await {
+        Ok((status, names)) => return (Ok(status), names),
+        Err(error) => error,
     };
-    match access.diagnose(endpoint, patience).await {
+    let failure = match access.diagnose(endpoint, patience).await {
         // The way there is open, so etcd's own words are the better ones.
-        Diagnosis::Open => Err(failure),
-        diagnosis => Err(Error::Unreachable {
+        Diagnosis::Open => failure,
+        diagnosis => Error::Unreachable {
             endpoint: endpoint.to_owned(),
             diagnosis,
-        }),
+        },
+    };
+    (Err(failure), Names::new())
+}
+
+/// Asks without a password, which takes no quorum, and with it where etcd refuses that: 3.4 does not, 3.5.33 does.
+async fn ask_as_far_as_needed(
+    access: &Access,
+    endpoint: &str,
+    patience: Duration,
+) -> Result<(MemberStatus, Names), Error> {
+    let client = access.anonymous(endpoint).await?;
+    match ask(client, access, endpoint, patience).await {
+        Err(Error::NotAllowed { .. }) if access.has_user() => {
+            let client = access.logged_in(endpoint, patience).await?;
+            ask(client, access, endpoint, patience).await
+        }
+        answer => answer,
     }
 }
 
-async fn ask(access: &Access, endpoint: &str) -> Result<MemberStatus, Error> {
-    let mut client = access.anonymous(endpoint).await?;
-    let status = client
-        .status()
-        .await
-        .map_err(|error| call_error(endpoint, "a status request", &error, "us"))?;
-    // Only for the name; a member without a leader may not know.
-    let members = client.member_list().await.ok();
-    let header = status.header();
-    let member_id = header.map_or(0, etcd_client::ResponseHeader::member_id);
-    let name = members
-        .iter()
-        .flat_map(etcd_client::MemberListResponse::members)
-        .find(|member| member.id() == member_id)
-        .map(|member| member.name().to_owned());
-    Ok(MemberStatus {
+async fn ask(
+    mut client: Client,
+    access: &Access,
+    endpoint: &str,
+    patience: Duration,
+) -> Result<(MemberStatus, Names), Error> {
+    let status = timeout(patience, client.status()).await;
+    let status = status.map_err(|_| Error::TimedOut {
         endpoint: endpoint.to_owned(),
-        member_id: MemberId(member_id),
-        cluster_id: ClusterId(header.map_or(0, etcd_client::ResponseHeader::cluster_id)),
-        name: name.unwrap_or_default(),
+        call: STATUS,
+        after: patience,
+    })?;
+    let status = status.map_err(|error| call_error(endpoint, STATUS, &error, &access.who()))?;
+    // Only for the names; a member without a leader may not know.
+    let members = timeout(patience, client.member_list()).await;
+    let names = members
+        .iter()
+        .flatten()
+        .flat_map(etcd_client::MemberListResponse::members)
+        .filter(|member| !member.name().is_empty())
+        .map(|member| (MemberId(member.id()), member.name().to_owned()))
+        .collect();
+    Ok((describe(&status, endpoint), names))
+}
+
+fn describe(status: &StatusResponse, endpoint: &str) -> MemberStatus {
+    let header = status.header();
+    MemberStatus {
+        endpoint: endpoint.to_owned(),
+        member_id: MemberId(header.map_or(0, ResponseHeader::member_id)),
+        cluster_id: ClusterId(header.map_or(0, ResponseHeader::cluster_id)),
+        name: String::new(),
         version: status.version().to_owned(),
         leader: Some(status.leader()).filter(|id| *id != 0).map(MemberId),
         is_learner: status.is_learner(),
         raft_index: status.raft_index(),
         applied_index: status.raft_applied_index(),
         raft_term: status.raft_term(),
-        revision: Revision(header.map_or(0, etcd_client::ResponseHeader::revision)),
+        revision: Revision(header.map_or(0, ResponseHeader::revision)),
         db_size_bytes: u64::try_from(status.db_size()).unwrap_or(0),
         corrupt: alarmed(status.errors(), "CORRUPT"),
         nospace: alarmed(status.errors(), "NOSPACE"),
-    })
+    }
 }
 
 /// Reads alarms where no quorum is needed: a status lists them as text, `memberID:123 alarm:CORRUPT`.

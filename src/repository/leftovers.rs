@@ -10,6 +10,10 @@ use super::Error;
 use super::folder::Folder;
 use super::lock::LockRecord;
 use super::open::Large;
+use crate::id::BackupId;
+
+/// The data object of a backup, as `backup` names it.
+const DATA: &str = "snapshot.db.zst";
 
 /// A temporary file that an interrupted write left in a `file://` repository; no listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,31 +29,76 @@ pub struct TemporaryFile {
 }
 
 impl Folder {
-    /// Removes what a dead run left: its multipart upload, its temporary files, its data without a manifest.
+    /// Removes what a run left that did not commit: its multipart upload, its temporary files, its data.
     ///
     /// # Errors
     /// If the store fails; the next run tries again.
-    pub(super) async fn sweep_after(&self, dead: &LockRecord) -> Result<(), Error> {
-        if let Some(upload) = &dead.upload {
-            self.abort_upload(&upload.key, &upload.id).await?;
-        }
-        let Some(backup) = &dead.backup else {
+    pub(super) async fn sweep_after(&self, run: &LockRecord) -> Result<(), Error> {
+        let Some(backup) = &run.backup else {
             return Ok(());
         };
-        let objects = self.list_below(Some(backup.as_str())).await?;
-        let committed = objects
-            .iter()
-            .any(|object| object.key.ends_with("/manifest.json"));
-        if !committed {
+        let objects = self.list_backup(backup).await?;
+        let manifest = format!("{backup}/manifest.json");
+        if !objects.iter().any(|object| object.key == manifest) {
+            self.abort_uploads(run, backup).await?;
             for object in &objects {
                 self.remove(&object.key).await?;
             }
         }
+        self.tidy(backup.as_str())?;
+        self.remove_folder(backup).await
+    }
+
+    /// Removes a backup's folder from a store that keeps folders with nothing in them.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn remove_folder(&self, backup: &BackupId) -> Result<(), Error> {
+        match &self.repository.large {
+            Large::WebDav(webdav) if self.list_backup(backup).await?.is_empty() => {
+                webdav.remove_folder(&self.path(backup.as_str())).await
+            }
+            Large::WebDav(_) | Large::Multipart(_) | Large::Local(_) => Ok(()),
+        }
+    }
+
+    /// Ends the upload that the run has noted, or one that it began and had no time to note.
+    async fn abort_uploads(&self, run: &LockRecord, backup: &BackupId) -> Result<(), Error> {
+        if let Some(upload) = &run.upload {
+            return self.abort_upload(&upload.key, &upload.id).await;
+        }
+        let Some(unfinished) = &self.repository.unfinished else {
+            return Ok(());
+        };
+        let key = format!("{backup}/{DATA}");
+        match unfinished.of(&self.path(&key)).await {
+            Ok(ids) => {
+                for id in ids {
+                    self.abort_upload(&key, &id).await?;
+                }
+            }
+            // A right that nothing else needs: without it, the bucket's own rules have to sweep.
+            Err(error) => tracing::warn!(%error, "cannot look for unfinished uploads"),
+        }
+        Ok(())
+    }
+
+    /// Removes the temporary files whose keys begin with `prefix`, and the directory above them if that is empty then.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub(super) fn tidy(&self, prefix: &str) -> Result<(), Error> {
+        let Large::Local(root) = &self.repository.large else {
+            return Ok(());
+        };
         for file in self.temporary_files()? {
-            if file.key.starts_with(backup.as_str()) {
+            if file.key.starts_with(prefix) {
                 self.remove_temporary(&file)?;
             }
         }
+        let top = prefix.split('/').next().unwrap_or(prefix);
+        // Fails where something else is in it, or where it is gone, which is as it should be.
+        let _ = fs::remove_dir(root.join(self.path(top).as_ref()));
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! One writer at a time in a cluster's folder.
 //!
-//! Every writer puts an object of its own under `locks/` and then looks for others. Two that begin at once see each
-//! other and both step back, which is safe; nothing depends on the store being able to put only if absent. A writer
-//! renews its lock as long as it lives. One that was not renewed for two minutes *by the store's own clock*, or whose
-//! process is gone from this very machine, is dead; what its run left is swept, and its lock removed.
+//! Every writer puts an object of its own under `locks/` and then looks for others: it works only if it sees none. Of
+//! several that begin at once all but the first by name step back, and that one waits for them to do so, lest they all
+//! refuse and no backup is taken. Nothing depends on the store being able to put only if absent. A writer renews its
+//! lock as long as it lives. One that was not renewed for two minutes *by the store's own clock*, or whose process is
+//! gone from this very machine, is dead; what its run left is swept, and its lock removed.
 
 use std::fs;
 use std::process;
@@ -13,16 +14,20 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::Error;
 use super::folder::{Folder, Object};
+use super::{Error, briefly};
 use crate::id::BackupId;
 
 /// What is appended to the name of a dead run's lock while its left-overs are swept.
 const DEAD: &str = ".dead";
 /// How often a lock is renewed.
 const RENEWAL: Duration = Duration::from_secs(20);
+/// How long the removal of what is most likely not there may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a writer that came later by name may take to step back, if it is not at work yet.
+const YIELD: Duration = Duration::from_secs(5);
 /// A lock that was not renewed for so long belongs to a dead run.
 const LIFE: TimeDelta = TimeDelta::seconds(120);
 
@@ -94,7 +99,10 @@ impl Holder {
 fn began(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.rsplit_once(')')?.1;
-    after_name.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = after_name.split_whitespace();
+    // A zombie works no more; in a container nobody may ever ask for its end.
+    let is_dead = matches!(fields.next()?, "Z" | "X");
+    fields.nth(18)?.parse().ok().filter(|_| !is_dead)
 }
 
 /// A multipart upload that a run began.
@@ -162,7 +170,7 @@ impl Folder {
             match self.try_lock(&key, &record, now).await {
                 Err(LockError::Held { .. }) if Instant::now() < give_up => {
                     // Not all at the same time again.
-                    let pause = 500 + u64::from(record.holder.pid % 16) * 50;
+                    let pause = 500 + u64::from(rand::random::<u8>()) * 2;
                     sleep(Duration::from_millis(pause)).await;
                 }
                 result => return result,
@@ -177,9 +185,20 @@ impl Folder {
         now: fn() -> DateTime<Utc>,
     ) -> Result<Lock, LockError> {
         let store = |source| LockError::Store { source };
-        self.refuse_if_held(key, &record.holder, None).await?;
+        self.first_other(key, &record.holder, None)
+            .await
+            .map_err(store)?;
         let before = now();
-        let guaranteed = self.create(key, json(record)).await.map_err(store)?;
+        let guaranteed = match self.create(key, json(record)).await {
+            Ok(guaranteed) => guaranteed,
+            // Nobody else takes this name: the answer to a first try was lost, and this is that to the second.
+            Err(Error::Exists { .. }) => true,
+            Err(error) => {
+                // It may have been written all the same, and would keep others out.
+                let _ = timeout(PATIENCE, self.remove(key)).await;
+                return Err(store(error));
+            }
+        };
         match self.confirm_alone(key, record, guaranteed).await {
             Ok((ours, puts_if_absent)) => {
                 let record = Arc::new(Mutex::new(record.clone()));
@@ -214,42 +233,71 @@ impl Folder {
                 Err(error) => return Err(store(error)),
             };
         let ours = self.stat(key).await.map_err(store)?;
-        self.refuse_if_held(key, &record.holder, Some(ours.modified))
+        self.wait_for_others(key, &record.holder, ours.modified)
             .await?;
+        self.sweep_old_locks(ours.modified).map_err(store)?;
         Ok((ours, puts_if_absent))
     }
 
-    /// Refuses if another run is alive; sweeps after the dead.
+    /// Refuses if another run is at work, or began at the same time and is to go first.
+    async fn wait_for_others(
+        &self,
+        ours: &str,
+        us: &Holder,
+        store_now: DateTime<Utc>,
+    ) -> Result<(), LockError> {
+        let give_up = Instant::now() + YIELD;
+        loop {
+            let other = self.first_other(ours, us, Some(store_now)).await;
+            match other.map_err(|source| LockError::Store { source })? {
+                None => return Ok(()),
+                // It sees our lock and steps back, unless it did not find ours when it looked.
+                Some((key, _)) if *key > *ours && Instant::now() < give_up => {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                Some((_, by)) => return Err(LockError::Held { by: Box::new(by) }),
+            }
+        }
+    }
+
+    /// The first lock by name of another run that is alive; sweeps after the dead that it meets before.
     ///
     /// `store_now` is the store's time, known once our own lock is written; until then only processes that are
     /// certainly gone count as dead, and what may be expired is left for the second look.
-    async fn refuse_if_held(
+    async fn first_other(
         &self,
         ours: &str,
         us: &Holder,
         store_now: Option<DateTime<Utc>>,
-    ) -> Result<(), LockError> {
-        let store = |source| LockError::Store { source };
-        for object in self.list_below(Some("locks")).await.map_err(store)? {
+    ) -> Result<Option<(String, LockRecord)>, Error> {
+        for object in self.list_below(Some("locks")).await? {
             if object.key == ours {
                 continue;
             }
             let bytes = match self.read(&object.key).await {
                 Ok(bytes) => bytes,
                 Err(Error::NotFound { .. }) => continue,
-                Err(error) => return Err(store(error)),
+                Err(error) => return Err(error),
             };
             let expired = store_now.is_some_and(|now| now - object.modified > LIFE);
             let record: Option<LockRecord> = serde_json::from_slice(&bytes).ok();
             let gone = record.as_ref().is_some_and(|r| r.holder.is_gone(us));
             let dead = expired || gone || object.key.ends_with(DEAD);
             match (dead, record) {
-                (true, record) => self.bury(&object.key, record).await.map_err(store)?,
-                (false, Some(by)) if store_now.is_some() => {
-                    return Err(LockError::Held { by: Box::new(by) });
-                }
+                (true, record) => self.bury(&object.key, record).await?,
+                (false, Some(by)) if store_now.is_some() => return Ok(Some((object.key, by))),
                 // Before our own lock is written nobody can tell; what cannot be read expires like any other.
                 (false, _) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes what is left of runs that were killed while they wrote their locks.
+    fn sweep_old_locks(&self, store_now: DateTime<Utc>) -> Result<(), Error> {
+        for file in self.temporary_files()? {
+            if file.key.starts_with("locks/") && store_now - file.modified > LIFE {
+                self.remove_temporary(&file)?;
             }
         }
         Ok(())
@@ -268,6 +316,7 @@ impl Folder {
         if mark != key {
             self.put(&mark, json(&record)).await?;
             self.remove(key).await?;
+            self.tidy(&format!("{key}#"))?;
         }
         self.sweep_after(&record).await?;
         self.remove(&mark).await
@@ -331,16 +380,25 @@ impl Lock {
         }
     }
 
-    /// Gives the lock back.
+    /// Gives the lock back, once nothing is left of a backup that was not committed.
     ///
     /// # Errors
-    /// If the store fails; the lock expires by itself then.
+    /// If the store fails; the lock expires by itself then, and tells a later run what to sweep.
     pub async fn release(self) -> Result<(), LockError> {
         self.renewal.abort();
         // A renewal that was under way must not write the lock anew after its removal.
         let _ = self.renewal.await;
-        let removal = self.folder.remove(&self.key).await;
-        removal.map_err(|source| LockError::Store { source })
+        let record = self
+            .record
+            .lock()
+            .expect("nobody panics with the record in hand")
+            .clone();
+        let swept = async {
+            self.folder.sweep_after(&record).await?;
+            self.folder.remove(&self.key).await
+        };
+        let released = briefly("remove", &self.folder.shown(&self.key), swept).await;
+        released.map_err(|source| LockError::Store { source })
     }
 }
 

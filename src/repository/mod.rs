@@ -7,20 +7,26 @@ mod folder;
 mod leftovers;
 mod lock;
 mod open;
+mod unfinished;
 mod upload;
 mod webdav;
 
 use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::timeout;
 
 pub use folder::{Folder, Object, Stored};
 pub use leftovers::TemporaryFile;
 pub use lock::{Holder, Lock, LockError, LockRecord};
 pub use open::{Mode, Repository};
 pub use upload::Upload;
+
+/// How long a run that failed may take to clean up after itself.
+const CLEANING_UP: Duration = Duration::from_secs(30);
 
 /// Why the repository did not do what it should.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -65,6 +71,14 @@ pub enum Error {
     /// The object is there already, and must not be.
     #[error("{object} exists already")]
     Exists { object: String },
+
+    /// Nobody told us who we are, and the machine has no identity of its own in a cloud.
+    #[error("there are no credentials for the store: cannot {action} {object}")]
+    NoCredentials {
+        action: &'static str,
+        object: String,
+        source: object_store::Error,
+    },
 
     /// The store knows us not, or does not let us.
     #[error("the store does not allow us to {action} {object}")]
@@ -111,39 +125,46 @@ pub enum Error {
     TooLarge { object: String, size_bytes: u64 },
 }
 
+/// Cleans up while the store answers; where it does not, a later run sweeps.
+async fn briefly(
+    action: &'static str,
+    object: &str,
+    work: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let done = timeout(CLEANING_UP, work).await;
+    done.unwrap_or_else(|elapsed| {
+        Err(Error::Unreachable {
+            action,
+            object: object.to_owned(),
+            source: object_store::Error::Generic {
+                store: "repository",
+                source: Box::new(elapsed),
+            },
+        })
+    })
+}
+
 /// Finds out what an error of the store means.
 fn classify(action: &'static str, object: &str, source: object_store::Error) -> Error {
     use object_store::Error as Store;
     let object = object.to_owned();
     if let Some(kind) = io_kind(&source) {
-        return match kind {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full {
-                action,
-                object,
-                source,
-            },
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::Denied {
-                action,
-                object,
-                source,
-            },
-            io::ErrorKind::NotFound => Error::NotFound { object },
-            io::ErrorKind::AlreadyExists => Error::Exists { object },
-            _ => Error::Unreachable {
-                action,
-                object,
-                source,
-            },
-        };
+        return classify_io(kind, action, object, source);
     }
+    // Listings tell everything in their text alone.
+    let says = |words| mentions(&source, words);
     match source {
-        Store::NotFound { .. } if mentions(&source, &["NoSuchBucket", "ContainerNotFound"]) => {
-            Error::NoBucket {
-                action,
-                object,
-                source,
-            }
-        }
+        // Where no credentials are given, object_store asks the cloud's metadata service for some.
+        _ if says(&["169.254.169.254", "metadata.google.internal"]) => Error::NoCredentials {
+            action,
+            object,
+            source,
+        },
+        _ if says(&["NoSuchBucket", "ContainerNotFound"]) => Error::NoBucket {
+            action,
+            object,
+            source,
+        },
         Store::NotFound { .. } => Error::NotFound { object },
         Store::AlreadyExists { .. } | Store::Precondition { .. } => Error::Exists { object },
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Error::Denied {
@@ -151,16 +172,49 @@ fn classify(action: &'static str, object: &str, source: object_store::Error) -> 
             object,
             source,
         },
-        _ if mentions(&source, &["URL scheme is not allowed"]) => Error::BadSetting {
-            problem: format!(
-                "{object} would be reached by plain http://, and `allow_http` is not set"
-            ),
-        },
-        _ if mentions(&source, &["XMinioStorageFull", "507 Insufficient"]) => Error::Full {
+        _ if says(&["401 Unauthorized", "403 Forbidden"]) => Error::Denied {
             action,
             object,
             source,
         },
+        _ if says(&["URL scheme is not allowed"]) => Error::BadSetting {
+            problem: format!(
+                "{object} would be reached by plain http://, and `allow_http` is not set"
+            ),
+        },
+        _ if says(&["XMinioStorageFull", "507 Insufficient"]) => Error::Full {
+            action,
+            object,
+            source,
+        },
+        _ => Error::Unreachable {
+            action,
+            object,
+            source,
+        },
+    }
+}
+
+/// The same, where the file system is at the root of it.
+fn classify_io(
+    kind: io::ErrorKind,
+    action: &'static str,
+    object: String,
+    source: object_store::Error,
+) -> Error {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full {
+            action,
+            object,
+            source,
+        },
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::Denied {
+            action,
+            object,
+            source,
+        },
+        io::ErrorKind::NotFound => Error::NotFound { object },
+        io::ErrorKind::AlreadyExists => Error::Exists { object },
         _ => Error::Unreachable {
             action,
             object,

@@ -20,6 +20,7 @@ use object_store::{
 use url::Url;
 
 use super::folder::Folder;
+use super::unfinished::Unfinished;
 use super::webdav::WebDav;
 use super::{Error, classify};
 use crate::config;
@@ -50,6 +51,8 @@ pub(super) enum Large {
 pub struct Repository {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) large: Large,
+    /// Where the store can be asked for uploads that nobody ended.
+    pub(super) unfinished: Option<Arc<Unfinished>>,
     root: Path,
     url: String,
 }
@@ -72,9 +75,16 @@ impl Repository {
         })?;
         let (scheme, root) =
             ObjectStoreScheme::parse(&url).map_err(|error| bad(error.to_string()))?;
+        let mut unfinished = None;
         let (store, large): (Arc<dyn ObjectStore>, Large) = match scheme {
             ObjectStoreScheme::Local => return local(&url, mode),
-            ObjectStoreScheme::AmazonS3 => multipart(s3(settings)?),
+            ObjectStoreScheme::AmazonS3 => {
+                let (store, region) = s3(settings)?;
+                let store = Arc::new(store);
+                let uploads = Unfinished::new(store.clone(), region, http(settings)?);
+                unfinished = Some(Arc::new(uploads));
+                (store.clone(), Large::Multipart(store))
+            }
             ObjectStoreScheme::GoogleCloudStorage => multipart(gcs(settings)?),
             ObjectStoreScheme::MicrosoftAzure => multipart(azure(settings)?),
             ObjectStoreScheme::Http => {
@@ -92,6 +102,7 @@ impl Repository {
         Ok(Self {
             store,
             large,
+            unfinished,
             root,
             url: without_password(&url),
         })
@@ -104,6 +115,7 @@ impl Repository {
         Self {
             store: store.clone(),
             large: Large::Multipart(store),
+            unfinished: None,
             root: Path::default(),
             url: url.to_owned(),
         }
@@ -142,6 +154,12 @@ fn local(url: &Url, mode: Mode) -> Result<Repository, Error> {
         problem: "expected file:///absolute/path".to_owned(),
     })?;
     if !path.is_dir() {
+        if path.exists() {
+            return Err(Error::BadUrl {
+                url: url.to_string(),
+                problem: "a file is in the place of the directory".to_owned(),
+            });
+        }
         if mode == Mode::Existing {
             return Err(Error::NoDirectory { path });
         }
@@ -160,6 +178,7 @@ fn local(url: &Url, mode: Mode) -> Result<Repository, Error> {
     Ok(Repository {
         store: Arc::new(store),
         large: Large::Local(path),
+        unfinished: None,
         root: Path::default(),
         url: url.to_string(),
     })
@@ -190,6 +209,17 @@ fn client(settings: &config::Repository) -> Result<ClientOptions, Error> {
     Ok(options)
 }
 
+/// A client for what `object_store` does not do.
+pub(super) fn http(settings: &config::Repository) -> Result<reqwest::Client, Error> {
+    let mut builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
+    if let Some(pem) = ca_pem(settings)? {
+        for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(unusable)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build().map_err(unusable)
+}
+
 /// The authorities that the configuration adds to the system's.
 fn certificates(settings: &config::Repository) -> Result<Vec<Certificate>, Error> {
     let Some(pem) = ca_pem(settings)? else {
@@ -199,7 +229,7 @@ fn certificates(settings: &config::Repository) -> Result<Vec<Certificate>, Error
 }
 
 /// The configured CA file, as it is.
-pub(super) fn ca_pem(settings: &config::Repository) -> Result<Option<Vec<u8>>, Error> {
+fn ca_pem(settings: &config::Repository) -> Result<Option<Vec<u8>>, Error> {
     let Some(path) = &settings.ca else {
         return Ok(None);
     };
@@ -225,7 +255,8 @@ fn known<K: FromStr>(settings: &config::Repository) -> impl Iterator<Item = (K, 
         .filter_map(|(name, value)| Some((name.parse().ok()?, value.reveal().to_owned())))
 }
 
-fn s3(settings: &config::Repository) -> Result<object_store::aws::AmazonS3, Error> {
+/// The store, and the region that requests to it are signed for.
+fn s3(settings: &config::Repository) -> Result<(object_store::aws::AmazonS3, String), Error> {
     let mut builder = AmazonS3Builder::new().with_client_options(client(settings)?);
     for (key, value) in known::<AmazonS3ConfigKey>(settings) {
         builder = builder.with_config(key, value);
@@ -240,7 +271,9 @@ fn s3(settings: &config::Repository) -> Result<object_store::aws::AmazonS3, Erro
     if let Some(path_style) = settings.path_style {
         builder = builder.with_virtual_hosted_style_request(!path_style);
     }
-    builder.build().map_err(unusable)
+    let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+    let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+    Ok((builder.build().map_err(unusable)?, region))
 }
 
 fn gcs(settings: &config::Repository) -> Result<object_store::gcp::GoogleCloudStorage, Error> {

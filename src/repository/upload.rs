@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::folder::Folder;
 use super::open::Large;
 use super::webdav::Sending;
-use super::{Error, classify};
+use super::{Error, briefly, classify};
 
 /// The size of every part but the last: the least that S3 takes, and equal as some stores ask.
 const PART_BYTES: usize = 5 << 20;
@@ -218,11 +218,20 @@ impl Upload {
     /// # Errors
     /// If the store fails; a later run sweeps the rest.
     pub async fn abort(mut self) -> Result<(), Error> {
+        let object = self.folder.shown(&self.key);
+        briefly("abort the upload of", &object, self.clean_up()).await
+    }
+
+    async fn clean_up(&mut self) -> Result<(), Error> {
         self.on_the_way.shutdown().await;
         let aborted = match &mut self.way {
             Way::Undecided(_) => Ok(()),
             Way::Multipart { store, id } => store.abort_multipart(&self.path, id).await,
-            Way::Local(upload) => upload.abort().await,
+            Way::Local(upload) => {
+                // After a failed rename it knows nothing of its file any more; `tidy` below does.
+                let _ = upload.abort().await;
+                Ok(())
+            }
             Way::WebDav(sending) => {
                 sending.abort().await;
                 Ok(())
@@ -230,6 +239,7 @@ impl Upload {
         };
         // Where the failure came after the object had appeared, it is not to stay either.
         let removed = self.folder.remove(&self.key).await;
+        let removed = removed.and(self.folder.tidy(&self.key));
         match self.store(aborted) {
             Ok(()) | Err(Error::NotFound { .. }) => removed,
             Err(_) if self.complete => removed,

@@ -1,30 +1,29 @@
 //! Large objects over WebDAV: one streaming request, which `object_store` does not have for it.
 
-use std::error::Error as _;
-
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use object_store::path::Path;
 use reqwest::header::HeaderMap;
-use reqwest::{Body, Certificate, Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use url::{Position, Url};
 
 use super::Error;
-use super::open::{ca_pem, unusable};
+use super::open::{http, unusable};
 use crate::config::{self, Secret};
 
 /// How long a request without a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the server may take nothing of an object, or think about it once it has everything.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 const MAKE: &str = "make the folder of";
 const WRITE: &str = "write";
+const REMOVE: &str = "remove";
 
 /// A WebDAV server.
 #[derive(Clone)]
@@ -46,13 +45,7 @@ pub(super) struct Sending {
 
 impl WebDav {
     pub(super) fn open(url: &Url, settings: &config::Repository) -> Result<Self, Error> {
-        let mut builder = Client::builder().connect_timeout(Duration::from_secs(5));
-        if let Some(pem) = ca_pem(settings)? {
-            for certificate in Certificate::from_pem_bundle(&pem).map_err(unusable)? {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        let client = builder.build().map_err(unusable)?;
+        let client = http(settings)?;
         let login = login(&client, url, settings)?;
         Ok(Self {
             client,
@@ -104,6 +97,21 @@ impl WebDav {
             is_there(folder, self.make_folder(folder).await?)?;
         }
         Ok(())
+    }
+
+    /// Removes the folder at `path` with all that is in it; one that is not there is fine.
+    pub(super) async fn remove_folder(&self, path: &Path) -> Result<(), Error> {
+        let url = format!("{}/", self.url(path));
+        let removal = self.request(Method::DELETE, &url).timeout(PATIENCE);
+        let answer = removal.send().await;
+        match answer
+            .map_err(|error| failed(REMOVE, &url, error))?
+            .status()
+        {
+            StatusCode::NOT_FOUND => Ok(()),
+            status if status.is_success() => Ok(()),
+            status => Err(answered(REMOVE, &url, status)),
+        }
     }
 
     async fn make_folder(&self, folder: &str) -> Result<StatusCode, Error> {
