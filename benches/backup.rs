@@ -16,6 +16,7 @@
 mod scratch;
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -93,29 +94,24 @@ async fn bench_size(megabytes: usize, rounds: usize) {
 /// One way to a backup: commands that run one after the other, and what they leave.
 struct Way {
     name: &'static str,
-    commands: Vec<Box<dyn Fn() -> Command>>,
+    commands: Vec<Build>,
     leaves: Option<PathBuf>,
 }
 
 fn ways(cluster: &Cluster, folder: &Path, minio: Option<&Store>) -> Vec<Way> {
     let endpoint = cluster.endpoints()[0].clone();
+    let repository = folder.join("repository");
+    let local = (
+        "ETCDRX_REPOSITORY_URL".to_owned(),
+        format!("file://{}", repository.display()),
+    );
     let mut ways = vec![
-        Way {
-            name: "(a) drain the stream",
-            commands: vec![Box::new({
-                let endpoint = endpoint.clone();
-                move || command(&env::current_exe().unwrap(), &["drain", &endpoint])
-            })],
-            leaves: None,
-        },
+        drain(&endpoint),
         etcdrx(
             "etcdrx backup, file://",
             &endpoint,
-            vec![(
-                "ETCDRX_REPOSITORY_URL".into(),
-                format!("file://{}/repository", folder.display()),
-            )],
-            Some(folder.join("repository")),
+            vec![local],
+            Some(repository),
         ),
     ];
     if let Some(minio) = minio {
@@ -136,52 +132,65 @@ fn ways(cluster: &Cluster, folder: &Path, minio: Option<&Store>) -> Vec<Way> {
         ));
     }
     let snapshot = folder.join("snapshot.db");
-    let save = |etcdctl: PathBuf| -> Box<dyn Fn() -> Command> {
-        let (endpoint, snapshot) = (endpoint.clone(), snapshot.clone());
-        Box::new(move || {
-            command(
-                &etcdctl,
-                &[
-                    "--endpoints",
-                    &endpoint,
-                    "snapshot",
-                    "save",
-                    snapshot.to_str().unwrap(),
-                ],
-            )
-        })
-    };
-    let etcdctl = newest_etcd().etcdctl();
     ways.push(Way {
         name: "(b) etcdctl snapshot save",
-        commands: vec![save(etcdctl.clone())],
+        commands: vec![save(&endpoint, &snapshot)],
         leaves: Some(snapshot.clone()),
     });
-    let pipelines: [(&'static str, &'static str, &'static [&'static str]); 2] = [
-        ("(c) save, then zstd -T2", "zstd", &["-q", "-T2", "--rm"]),
-        ("(d) save, then gzip", "gzip", &[]),
-    ];
-    for (name, program, flags) in pipelines {
+    let zstd = (
+        "(c) save, then zstd -T2",
+        "zstd",
+        "db.zst",
+        &["-q", "-T2", "--rm"][..],
+    );
+    let gzip = ("(d) save, then gzip", "gzip", "db.gz", &[][..]);
+    for (name, program, ending, flags) in [zstd, gzip] {
         let Some(path) = find_program(program) else {
             eprintln!("SKIPPED {name}: no {program} on this machine");
             continue;
         };
-        let snapshot = snapshot.clone();
-        let ending = if program == "zstd" { "db.zst" } else { "db.gz" };
+        let leaves = Some(snapshot.with_extension(ending));
+        let commands = vec![save(&endpoint, &snapshot), compress(path, flags, &snapshot)];
         ways.push(Way {
             name,
-            leaves: Some(snapshot.with_extension(ending)),
-            commands: vec![
-                save(etcdctl.clone()),
-                Box::new(move || {
-                    let mut compress = command(&path, flags);
-                    compress.arg(&snapshot);
-                    compress
-                }),
-            ],
+            commands,
+            leaves,
         });
     }
     ways
+}
+
+type Build = Box<dyn Fn() -> Command>;
+
+fn drain(endpoint: &str) -> Way {
+    let endpoint = endpoint.to_owned();
+    Way {
+        name: "(a) drain the stream",
+        commands: vec![Box::new(move || {
+            command(&env::current_exe().unwrap(), &["drain", &endpoint])
+        })],
+        leaves: None,
+    }
+}
+
+fn save(endpoint: &str, snapshot: &Path) -> Build {
+    let (endpoint, snapshot) = (endpoint.to_owned(), snapshot.to_owned());
+    Box::new(move || {
+        let mut save = command(&newest_etcd().etcdctl(), &["--endpoints", &endpoint]);
+        save.args(["snapshot", "save"])
+            .arg(&snapshot)
+            .stderr(Stdio::null());
+        save
+    })
+}
+
+fn compress(program: PathBuf, flags: &'static [&'static str], snapshot: &Path) -> Build {
+    let snapshot = snapshot.to_owned();
+    Box::new(move || {
+        let mut compress = command(&program, flags);
+        compress.arg(&snapshot);
+        compress
+    })
 }
 
 fn etcdrx(
@@ -345,7 +354,7 @@ fn object(number: usize, random: &mut u64) -> String {
             *random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            text.push_str(&format!("{:08x}", *random >> 32));
+            write!(text, "{:08x}", *random >> 32).unwrap();
         }
         text.truncate(digits);
         text
@@ -359,11 +368,13 @@ fn object(number: usize, random: &mut u64) -> String {
         hex(32)
     );
     for container in 0..6 {
-        text.push_str(&format!(
+        write!(
+            text,
             r#"{{"name":"container-{container}","image":"registry.internal/team/service@sha256:{}","ports":[{{"containerPort":8080,"protocol":"TCP"}}],"env":[{{"name":"POD_IP","valueFrom":{{"fieldRef":{{"apiVersion":"v1","fieldPath":"status.podIP"}}}}}},{{"name":"TOKEN","value":"{}"}}],"resources":{{"limits":{{"cpu":"500m","memory":"512Mi"}},"requests":{{"cpu":"100m","memory":"128Mi"}}}},"terminationMessagePath":"/dev/termination-log","imagePullPolicy":"IfNotPresent"}},"#,
             hex(64),
             hex(40)
-        ));
+        )
+        .unwrap();
     }
     text.push_str(r#"{}],"restartPolicy":"Always","dnsPolicy":"ClusterFirst","schedulerName":"default-scheduler"}}"#);
     text

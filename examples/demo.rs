@@ -94,18 +94,18 @@ fn configure(cluster: &Cluster, folder: &Path) {
         "[cluster]\n\
          name = \"demo\"\n\
          endpoints = [{}]\n\
-         ca = {:?}\n\
-         cert = {:?}\n\
-         key = {:?}\n\n\
+         ca = \"{}\"\n\
+         cert = \"{}\"\n\
+         key = \"{}\"\n\n\
          [repository]\n\
          url = \"file://{}/backups\"\n\n\
          [retention]\n\
          keep_last = 1\n\
          minimum = 1\n",
         endpoints.join(", "),
-        cluster.pki().unwrap().ca(),
-        root.cert,
-        root.key,
+        cluster.pki().unwrap().ca().display(),
+        root.cert.display(),
+        root.key.display(),
         folder.display()
     );
     fs::write(folder.join("etcdrx.toml"), config).unwrap();
