@@ -263,6 +263,7 @@ impl Catalog {
             .iter()
             .map(|backup| Candidate {
                 id: backup.id().clone(),
+                started_at: backup.manifest.started_at,
                 cluster_id: backup.manifest.cluster_id,
                 pinned: backup.pinned,
                 health: backup.health(),

@@ -1,4 +1,4 @@
-//! Backup, proof, restore and disaster recovery for etcd.
+//! Backups of etcd that prove themselves.
 //!
 //! The library never prints, never exits and reads no environment: the binary does.
 

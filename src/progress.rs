@@ -1,5 +1,7 @@
 //! How the library says how far it is.
 
+use std::error::Error;
+
 use crate::id::BackupId;
 
 /// Something that happened on the way, worth a line or a bar to a person who waits.
@@ -18,6 +20,19 @@ pub enum Event {
     },
     /// A backup was dealt with, in a loop over many.
     Backup(BackupId),
+}
+
+/// An error with all its causes, on one line.
+#[must_use]
+pub fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }
 
 /// Takes the events of one command.

@@ -1,5 +1,6 @@
 //! Which backups stay, and why: a pure function of policy, backups and time.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Datelike, Duration, Utc};
@@ -72,8 +73,10 @@ pub enum Health {
 /// A backup as retention sees it.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// Its id, which tells its time.
+    /// Its id.
     pub id: BackupId,
+    /// When it was taken; ids tell it only to the second.
+    pub started_at: DateTime<Utc>,
     /// The cluster that it was taken of.
     pub cluster_id: ClusterId,
     /// Whether it is exempt.
@@ -111,7 +114,7 @@ pub fn decide(
     now: DateTime<Utc>,
 ) -> Vec<Decision> {
     let mut newest_first: Vec<&Candidate> = candidates.iter().collect();
-    newest_first.sort_by(|a, b| b.id.cmp(&a.id));
+    newest_first.sort_by_key(|candidate| Reverse((candidate.started_at, &candidate.id)));
     let mut reasons: BTreeMap<&BackupId, Vec<String>> = BTreeMap::new();
 
     keep_what_no_rule_may_touch(&newest_first, cluster_id, now, &mut reasons);
@@ -164,7 +167,7 @@ fn keep_what_no_rule_may_touch<'a>(
             add(reasons, candidate, why);
         }
         // A clock that ran ahead must not make a backup look like the newest of its day for years.
-        if candidate.id.started_at() > now + Duration::minutes(5) {
+        if candidate.started_at > now + Duration::minutes(5) {
             add(reasons, candidate, "dated in the future");
         }
     }
@@ -202,7 +205,7 @@ fn apply_rules<'a>(
     for (name, count, period) in rules {
         let mut seen = BTreeSet::new();
         for candidate in newest_first {
-            let fresh = seen.insert(period(candidate.id.started_at()));
+            let fresh = seen.insert(period(candidate.started_at));
             if seen.len() > count {
                 break;
             }
@@ -258,6 +261,7 @@ mod tests {
     fn at(hours_ago: i64) -> Candidate {
         Candidate {
             id: BackupId::new(now() - Duration::hours(hours_ago), 0),
+            started_at: now() - Duration::hours(hours_ago),
             cluster_id: OURS,
             pinned: false,
             health: Health::Verified,
@@ -288,6 +292,14 @@ mod tests {
     fn the_newest_n_stay() {
         let all = [at(1), at(2), at(3)];
         assert_eq!(kept(&policy(2), &all), [true, true, false]);
+    }
+
+    #[test]
+    fn of_two_backups_in_one_second_the_later_one_is_the_newest() {
+        let mut all = [at(1), at(1)];
+        all[0].id = BackupId::new(all[0].started_at, 0xff_ffff);
+        all[1].started_at += Duration::milliseconds(400);
+        assert_eq!(kept(&policy(1), &all), [false, true]);
     }
 
     #[test]
@@ -332,6 +344,7 @@ mod tests {
         (0_i64..5000, 0_u64..3, any::<bool>(), 0..3, 0_u32..1000).prop_map(
             |(hours, cluster, pinned, health, tail)| Candidate {
                 id: BackupId::new(now() - Duration::hours(hours), tail),
+                started_at: now() - Duration::hours(hours),
                 cluster_id: ClusterId(cluster),
                 pinned: pinned && hours % 7 == 0,
                 health: [Health::Verified, Health::Unproven, Health::Damaged]

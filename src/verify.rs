@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use crate::catalog::{Backup, Catalog, Verification};
 use crate::codec::{self, Decoded, PlainTotals};
 use crate::manifest::{Finding, Manifest};
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder};
 
 /// How many pieces wait between the store and the decoder, at most.
@@ -231,12 +231,5 @@ fn code(error: &codec::Error) -> &'static str {
         codec::Error::Database { .. } => "database",
         codec::Error::Decompress { .. } | codec::Error::Compress { .. } => "compression",
         codec::Error::Output { .. } | codec::Error::Abandoned => "unread",
-    }
-}
-
-fn told(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

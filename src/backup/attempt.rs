@@ -12,6 +12,7 @@ use crate::codec::Encoded;
 use crate::etcd::{self, Candidate, Choice, Member, MemberStatus};
 use crate::id::Revision;
 use crate::manifest::{self, Finding, Manifest};
+use crate::progress::told;
 
 /// How long a member may take to answer a call that it should answer at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -137,7 +138,10 @@ impl Run<'_> {
                 linearizable,
             });
         }
-        self.stage("proving the stored object");
+        self.stage(match self.request.read_back {
+            true => "reading the stored object back",
+            false => "storing the rest",
+        });
         let proof = prove(
             self.request.access,
             &ready.member,
@@ -231,16 +235,7 @@ fn another_member_may_do_better(failure: &Error) -> bool {
         | Error::AllFailed { .. }
         | Error::ReadBack { .. }
         | Error::ManifestReadBack { .. }
-        | Error::AnotherCluster { .. }
         | Error::TimedOut { .. }
         | Error::Interrupted => false,
-    }
-}
-
-/// An error with its cause, on one line.
-fn told(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

@@ -15,7 +15,7 @@ use crate::catalog::{self, Catalog};
 use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
 use crate::id::{BackupId, ClusterId, ClusterName, Digest, Revision};
 use crate::manifest::{Finding, Manifest};
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder, Holder, Lock, LockError, LockRecord, Upload};
 use crate::{codec, config};
 
@@ -77,16 +77,6 @@ pub enum Error {
     /// The manifest that the store gives back is another.
     #[error("the manifest of {id} reads back differently from how it was written")]
     ManifestReadBack { id: BackupId },
-
-    /// Two clusters write to one folder.
-    #[error(
-        "the folder of `{cluster}` holds newer backups of another cluster ({theirs}) besides those of this one ({ours})"
-    )]
-    AnotherCluster {
-        cluster: ClusterName,
-        ours: ClusterId,
-        theirs: ClusterId,
-    },
 
     /// The time for the whole backup is up.
     #[error("the backup was not done within {}", humantime::format_duration(*.after))]
@@ -189,11 +179,17 @@ impl Run<'_> {
         if let Some(upload) = self.upload.take()
             && let Err(error) = upload.abort().await
         {
-            tracing::warn!(%error, "cannot abort the upload; a later run sweeps it");
+            tracing::warn!(
+                error = told(&error),
+                "cannot abort the upload; a later run sweeps it"
+            );
         }
         let released = self.lock.release().await;
         if let Err(error) = released {
-            tracing::warn!(%error, "cannot release the lock; it expires in two minutes");
+            tracing::warn!(
+                error = told(&error),
+                "cannot release the lock; it expires in two minutes"
+            );
         }
         result
     }
@@ -238,11 +234,12 @@ impl Run<'_> {
             .await
             .map_err(|source| Error::Catalog { source })?;
         if let Some(theirs) = catalog.alternates_with(ours) {
-            return Err(Error::AnotherCluster {
-                cluster: self.request.cluster.clone(),
-                ours,
-                theirs,
-            });
+            // Somebody's mistake must not leave this cluster without backups.
+            let message = format!(
+                "the folder holds newer backups of another cluster ({theirs}) beside those of this one ({ours}): give each cluster a name of its own, and look before you restore `latest`"
+            );
+            self.find(Finding::error("folder-shared", message));
+            return Ok(());
         }
         let Some(newest) = catalog.backups.first() else {
             return Ok(());

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
-/// Backup, proof, restore and disaster recovery for etcd
+/// Backups of etcd that prove themselves
 #[derive(Debug, Parser)]
 #[command(
     name = "etcdrx",

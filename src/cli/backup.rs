@@ -7,6 +7,7 @@ use etcdrx::config::{Config, Layers};
 use etcdrx::id::ClusterName;
 use etcdrx::manifest::Manifest;
 use etcdrx::notify::{Heartbeat, Metrics};
+use etcdrx::progress::told;
 use etcdrx::prune;
 use etcdrx::repository::Mode;
 use toml::Value;
@@ -29,7 +30,9 @@ pub(super) async fn run(context: &Context<'_>, args: &BackupArgs) -> Outcome {
     );
     tell_metrics(context, &config, &cluster, &result, began);
     tell_heartbeat(context, heartbeat.as_ref(), &result).await;
-    result.map(|taken| taken.exit)
+    let taken = result?;
+    // The backup exists, and that was said first.
+    taken.prune.map_or(Ok(taken.exit), Err)
 }
 
 fn flags(layers: Layers, args: &BackupArgs) -> Layers {
@@ -44,6 +47,8 @@ fn flags(layers: Layers, args: &BackupArgs) -> Layers {
 struct Taken {
     manifest: Manifest,
     exit: Exit,
+    /// Why the prune after it failed.
+    prune: Option<Failure>,
 }
 
 async fn take(
@@ -67,24 +72,28 @@ async fn take(
         progress: screen,
     };
     let manifest = backup(&request).await?;
-    screen.clear();
-    let doubtful = print::any_error(&manifest.findings);
-    let mut exit = if doubtful { Exit::Findings } else { Exit::Done };
-    if args.prune {
-        if doubtful {
-            screen.warn("nothing was pruned, because of the findings above");
-        } else if let Err(failure) = prune_after(context, args, config, &folder).await {
-            // The backup exists, and that is said first.
-            answer(context, &manifest, &folder);
-            return Err(failure);
-        }
-    }
     answer(context, &manifest, &folder);
-    if doubtful && !screen.json {
-        screen.note("the backup is kept, and marked with these findings");
-        exit = Exit::Findings;
+    if print::any_error(&manifest.findings) {
+        screen.findings(&manifest.findings);
+        screen.note("the backup is kept and marked with this; nothing was pruned");
+        return Ok(Taken {
+            manifest,
+            exit: Exit::Findings,
+            prune: None,
+        });
     }
-    Ok(Taken { manifest, exit })
+    let mut taken = Taken {
+        manifest,
+        exit: Exit::Done,
+        prune: None,
+    };
+    if args.prune
+        && let Err(failure) = prune_after(context, args, config, &folder).await
+    {
+        taken.exit = failure.exit;
+        taken.prune = Some(failure);
+    }
+    Ok(taken)
 }
 
 async fn prune_after(
@@ -176,21 +185,23 @@ async fn tell_heartbeat(
     result: &Result<Taken, Failure>,
 ) {
     let Some(heartbeat) = heartbeat else { return };
-    let told = match result {
+    let pinged = match result {
         Ok(taken) if taken.exit == Exit::Done => {
             let manifest = &taken.manifest;
             let message = format!("{} revision {}", manifest.id, manifest.revision);
             heartbeat.success(&message).await
         }
         Ok(taken) => {
-            heartbeat
-                .fail(&print::findings(&taken.manifest.findings))
-                .await
+            let why = match &taken.prune {
+                Some(failure) => failure.one_line(),
+                None => print::findings(&taken.manifest.findings),
+            };
+            heartbeat.fail(&why).await
         }
         Err(failure) => heartbeat.fail(&failure.one_line()).await,
     };
-    if let Err(error) = told {
-        context.screen.warn(&error.to_string());
+    if let Err(error) = pinged {
+        context.screen.warn(&told(&error));
     }
 }
 
@@ -238,9 +249,6 @@ fn tell_metrics(
         }
     }
     if let Err(error) = metrics.write(path, cluster) {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        context
-            .screen
-            .warn(&format!("{error}: {}", source.unwrap_or_default()));
+        context.screen.warn(&told(&error));
     }
 }

@@ -66,16 +66,23 @@ impl<'a> Context<'a> {
         Ok(flags(layers).finish()?)
     }
 
+    /// Flags and environment alone, for writing a file rather than reading one.
+    #[expect(clippy::unused_self, reason = "a configuration comes from the context")]
+    pub(super) fn configure_without_file(
+        &self,
+        etcd: &EtcdArgs,
+        repository: &RepositoryArgs,
+    ) -> Result<Config, Failure> {
+        let layers = environment(Layers::default())?;
+        Ok(layers.repository(repository).etcd(etcd).finish()?)
+    }
+
     fn layers(&self) -> Result<Layers, Failure> {
         let mut layers = Layers::default();
         if let Some((path, text)) = self.read_file()? {
             layers = layers.file(&text, &path.display().to_string())?;
         }
-        // What is not UTF-8 can be none of ours.
-        let variables = env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Ok(layers.environment(variables)?)
+        environment(layers)
     }
 
     fn read_file(&self) -> Result<Option<(PathBuf, String)>, Failure> {
@@ -90,6 +97,13 @@ impl<'a> Context<'a> {
             .map(|path| Ok((path.to_owned(), read(path)?)))
             .transpose()
     }
+}
+
+fn environment(layers: Layers) -> Result<Layers, Failure> {
+    // What is not UTF-8 can be none of ours.
+    let variables = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(layers.environment(variables)?)
 }
 
 /// Takes flags as the last layer.

@@ -17,7 +17,7 @@ use super::failure::{Exit, Failure};
 const TEMPLATE: &str = include_str!("etcdrx.toml.template");
 
 pub(super) fn run(context: &Context<'_>, args: &InitArgs) -> Outcome {
-    let mut config = context.configure_both(&args.etcd, &args.repository, |layers| layers)?;
+    let mut config = context.configure_without_file(&args.etcd, &args.repository)?;
     if let Some(path) = &args.from_etcd_config {
         apply(
             &mut config,
@@ -86,6 +86,13 @@ fn render(config: &Config) -> String {
     TEMPLATE
         .replace("@name@", &quoted(name))
         .replace("@endpoints@", &endpoints.join(", "))
+        .replace(
+            "@user@",
+            &match &cluster.user {
+                Some(user) => format!("user = {}", quoted(user)),
+                None => format!("# user = {}", quoted("root")),
+            },
+        )
         .replace(
             "@ca@",
             &path("ca", cluster.ca.as_ref(), "/etc/etcd/pki/ca.crt"),

@@ -1,6 +1,7 @@
 //! `etcdrx list`
 
 use etcdrx::catalog::{Backup, Catalog};
+use etcdrx::manifest::Severity;
 use etcdrx::verify::strays;
 use serde_json::json;
 
@@ -23,8 +24,9 @@ pub(super) async fn run(context: &Context<'_>, args: &ListArgs) -> Outcome {
     } else {
         screen.answer(&table(&catalog));
     }
-    for line in print::findings(&findings).lines() {
-        screen.note(line);
+    screen.findings(&findings);
+    for finding in findings.iter().filter(|f| f.severity == Severity::Warning) {
+        screen.warn(&finding.message);
     }
     Ok(match catalog.unreadable.is_empty() {
         true => Exit::Done,

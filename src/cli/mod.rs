@@ -6,6 +6,7 @@ mod check;
 mod context;
 mod failure;
 mod fetch;
+mod hints;
 mod init;
 mod list;
 mod pin;
@@ -36,10 +37,10 @@ pub(crate) fn main() -> ExitCode {
     // Backups hold secrets: what we create is ours alone, in every directory.
     umask(Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
-    log_to_stderr(&cli.global);
     // Fails only if it was installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let screen = Screen::new(&cli.global);
+    log_to_stderr(&cli.global, screen.colour);
     let outcome = tokio::runtime::Runtime::new()
         .map_err(Failure::no_runtime)
         .and_then(|runtime| runtime.block_on(dispatch(cli, &screen)));
@@ -83,10 +84,10 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
     }
 }
 
-fn log_to_stderr(global: &Global) {
+fn log_to_stderr(global: &Global, colour: bool) {
     let level = match (global.quiet || global.json, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
+        (true, _) => "etcdrx=error",
+        (false, 0) => "etcdrx=warn",
         (false, 1) => "etcdrx=debug,warn",
         (false, _) => "debug",
     };
@@ -94,6 +95,9 @@ fn log_to_stderr(global: &Global) {
     // Fails only if a logger is there already.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colour)
+        .without_time()
+        .with_target(false)
         .with_writer(io::stderr)
         .try_init();
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, IsTerminal, Write};
 
+use etcdrx::manifest::{Finding, Severity};
 use etcdrx::progress::{Event, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -14,7 +15,7 @@ use super::failure::Failure;
 pub(crate) struct Screen {
     pub(crate) json: bool,
     quiet: bool,
-    colour: bool,
+    pub(crate) colour: bool,
     bar: ProgressBar,
 }
 
@@ -73,6 +74,17 @@ impl Screen {
     pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
             self.to_stderr(&format!("{} {text}", self.paint("33", "warning:")));
+        }
+    }
+
+    /// Says what is wrong though the command worked, also where quiet was asked for.
+    pub(crate) fn findings(&self, findings: &[Finding]) {
+        if self.json {
+            return;
+        }
+        for finding in findings.iter().filter(|f| f.severity == Severity::Error) {
+            let label = self.paint("31;1", "finding:");
+            self.to_stderr(&format!("{label} [{}] {}", finding.code, finding.message));
         }
     }
 

@@ -4,6 +4,7 @@ use etcdrx::catalog::Backup;
 use etcdrx::config::Config;
 use etcdrx::manifest::Finding;
 use etcdrx::notify::Metrics;
+use etcdrx::progress::told;
 use etcdrx::repository::Folder;
 use etcdrx::verify::{Report, record, strays, verify};
 use serde_json::json;
@@ -35,6 +36,8 @@ async fn verify_all(
     let (folder, catalog) = open_catalog(config).await?;
     let backups: Vec<&Backup> = match args.all {
         true => catalog.backups.iter().collect(),
+        // The newest, also where it is known to be damaged: passing over it would look like an all-clear.
+        false if args.id == "latest" && !catalog.backups.is_empty() => vec![&catalog.backups[0]],
         false => vec![catalog.find(&args.id, &folder)?],
     };
     let mut reports = Vec::new();
@@ -137,6 +140,6 @@ fn tell_metrics(context: &Context<'_>, config: &Config, result: &Result<Verified
         metrics.set("etcdrx_verify_damaged", verified.damaged as f64);
     }
     if let Err(error) = metrics.write(path, &cluster) {
-        context.screen.warn(&error.to_string());
+        context.screen.warn(&told(&error));
     }
 }

@@ -29,7 +29,7 @@ const METRICS: &[(&str, &str)] = &[
     ),
     (
         "etcdrx_backup_last_success_timestamp_seconds",
-        "When the last backup was committed and read back.",
+        "When the last backup was committed.",
     ),
     ("etcdrx_backup_revision", "Revision of the last backup."),
     (

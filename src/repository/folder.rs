@@ -5,9 +5,10 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
+use tokio::time::timeout;
 
 use super::open::{Large, Repository};
-use super::{Error, classify};
+use super::{CLEANING_UP, Error, classify};
 use crate::id::BackupId;
 
 /// A manifest has a few KiB; what is larger than this is not ours.
@@ -182,12 +183,28 @@ impl Folder {
 
     /// Writes a small object only if there is none of that name.
     ///
-    /// Returns whether the store itself guarantees that. Where it cannot (WebDAV), it is looked for first.
+    /// Returns whether the store itself guarantees that. Where it cannot (WebDAV), it is looked for first. Where the
+    /// answer was lost, what is there tells whether the object was written.
     ///
     /// # Errors
     /// [`Error::Exists`] if there is one; any other if the store fails.
     pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<bool, Error> {
         let bytes: Bytes = bytes.into();
+        match self.create_once(key, bytes.clone()).await {
+            Err(Error::Unreachable { .. }) if self.holds(key, &bytes).await => {
+                Ok(!matches!(self.repository.large, Large::WebDav(_)))
+            }
+            created => created,
+        }
+    }
+
+    async fn holds(&self, key: &str, bytes: &Bytes) -> bool {
+        let found = timeout(CLEANING_UP, self.read(key)).await;
+        matches!(found, Ok(Ok(found)) if found == *bytes)
+    }
+
+    /// As [`Folder::create`], without another look where the answer was lost.
+    pub(super) async fn create_once(&self, key: &str, bytes: Bytes) -> Result<bool, Error> {
         self.make_folders(&self.path(key)).await?;
         let options = PutOptions::from(PutMode::Create);
         let store = &self.repository.store;

@@ -6,8 +6,6 @@
 //! lock as long as it lives. One that was not renewed for two minutes *by the store's own clock*, or whose process is
 //! gone from this very machine, is dead; what its run left is swept, and its lock removed.
 
-use std::fs;
-use std::process;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,8 +15,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::folder::{Folder, Object};
+use super::holder::Holder;
 use super::{Error, briefly};
 use crate::id::BackupId;
+use crate::progress::told;
 
 /// What is appended to the name of a dead run's lock while its left-overs are swept.
 const DEAD: &str = ".dead";
@@ -51,58 +51,6 @@ pub enum LockError {
     /// The store failed.
     #[error("cannot lock the cluster's folder")]
     Store { source: Error },
-}
-
-/// The process that holds a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The host's name, for people.
-    pub host: String,
-    /// What tells this boot of this machine, and this view of its processes, from all others.
-    pub machine: String,
-    /// The process.
-    pub pid: u32,
-    /// When the process began, in ticks since the boot: a pid is used again, the two together are not.
-    pub began: u64,
-}
-
-impl Holder {
-    /// This process.
-    #[must_use]
-    pub fn this_process() -> Self {
-        let read = |path| {
-            fs::read_to_string(path)
-                .unwrap_or_default()
-                .trim()
-                .to_owned()
-        };
-        let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-        Self {
-            host: read("/proc/sys/kernel/hostname"),
-            machine: format!(
-                "{} {}",
-                read("/proc/sys/kernel/random/boot_id"),
-                namespace.display()
-            ),
-            pid: process::id(),
-            began: began(process::id()).unwrap_or(0),
-        }
-    }
-
-    /// Whether the process is certainly gone, as seen from `us`.
-    fn is_gone(&self, us: &Self) -> bool {
-        self.machine == us.machine && began(self.pid) != Some(self.began)
-    }
-}
-
-/// The start of a process, from the 22nd field of its stat line (proc(5)); the name before may hold anything.
-fn began(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = stat.rsplit_once(')')?.1;
-    let mut fields = after_name.split_whitespace();
-    // A zombie works no more; in a container nobody may ever ask for its end.
-    let is_dead = matches!(fields.next()?, "Z" | "X");
-    fields.nth(18)?.parse().ok().filter(|_| !is_dead)
 }
 
 /// A multipart upload that a run began.
@@ -227,7 +175,7 @@ impl Folder {
     ) -> Result<(Object, bool), LockError> {
         let store = |source| LockError::Store { source };
         let puts_if_absent = guaranteed
-            && match self.create(key, json(record)).await {
+            && match self.create_once(key, json(record).into()).await {
                 Err(Error::Exists { .. }) => true,
                 Ok(_) => false,
                 Err(error) => return Err(store(error)),
@@ -284,7 +232,11 @@ impl Folder {
             let gone = record.as_ref().is_some_and(|r| r.holder.is_gone(us));
             let dead = expired || gone || object.key.ends_with(DEAD);
             match (dead, record) {
-                (true, record) => self.bury(&object.key, record).await?,
+                (true, record) => match self.bury(&object.key, record).await {
+                    // Where nothing may be deleted, the dead stay where they are, and count for nothing.
+                    Ok(()) | Err(Error::Denied { .. }) => {}
+                    Err(error) => return Err(error),
+                },
                 (false, Some(by)) if store_now.is_some() => return Ok(Some((object.key, by))),
                 // Before our own lock is written nobody can tell; what cannot be read expires like any other.
                 (false, _) => {}
@@ -342,7 +294,7 @@ async fn renew(folder: Folder, key: String, record: Arc<Mutex<LockRecord>>) {
             Err(error) => Err(error),
         };
         if let Err(error) = renewed {
-            tracing::warn!(%error, "cannot renew the lock");
+            tracing::warn!(error = told(&error), "cannot renew the lock");
         }
     }
 }
@@ -399,26 +351,5 @@ impl Lock {
         };
         let released = briefly("remove", &self.folder.shown(&self.key), swept).await;
         released.map_err(|source| LockError::Store { source })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_process_lives_and_one_of_another_start_is_gone() {
-        let us = Holder::this_process();
-        assert!(!us.is_gone(&us));
-        let other_start = Holder {
-            began: us.began + 1,
-            ..us.clone()
-        };
-        assert!(other_start.is_gone(&us));
-        let elsewhere = Holder {
-            machine: "another".to_owned(),
-            ..other_start
-        };
-        assert!(!elsewhere.is_gone(&us), "nobody can tell from here");
     }
 }

@@ -4,6 +4,7 @@
 //! `<cluster>/<backup id>/manifest.json`; beside them pins and verifications; locks in `<cluster>/locks/`.
 
 mod folder;
+mod holder;
 mod leftovers;
 mod lock;
 mod open;
@@ -20,8 +21,9 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 pub use folder::{Folder, Object, Stored};
+pub use holder::Holder;
 pub use leftovers::TemporaryFile;
-pub use lock::{Holder, Lock, LockError, LockRecord};
+pub use lock::{Lock, LockError, LockRecord};
 pub use open::{Mode, Repository};
 pub use upload::Upload;
 
@@ -71,6 +73,14 @@ pub enum Error {
     /// The object is there already, and must not be.
     #[error("{object} exists already")]
     Exists { object: String },
+
+    /// The store's certificate is signed by nobody whom we trust, or is for another name.
+    #[error("the store's certificate is not trusted: cannot {action} {object}")]
+    Untrusted {
+        action: &'static str,
+        object: String,
+        source: object_store::Error,
+    },
 
     /// Nobody told us who we are, and the machine has no identity of its own in a cloud.
     #[error("there are no credentials for the store: cannot {action} {object}")]
@@ -156,6 +166,11 @@ fn classify(action: &'static str, object: &str, source: object_store::Error) -> 
     match source {
         // Where no credentials are given, object_store asks the cloud's metadata service for some.
         _ if says(&["169.254.169.254", "metadata.google.internal"]) => Error::NoCredentials {
+            action,
+            object,
+            source,
+        },
+        _ if says(&["invalid peer certificate"]) => Error::Untrusted {
             action,
             object,
             source,

@@ -1,0 +1,263 @@
+//! Every error of the library, mapped to an exit code and a hint: the one place that decides both.
+
+use std::io::ErrorKind;
+
+use etcdrx::catalog::Error as CatalogError;
+use etcdrx::config::Error as ConfigError;
+use etcdrx::etcd::Error as EtcdError;
+use etcdrx::repository::{Error as RepositoryError, LockError};
+use etcdrx::{backup, fetch, id, prune, verify};
+
+use super::failure::{Exit, Failure};
+
+/// Makes a failure of each kind of error by the function that knows it.
+macro_rules! failure_from {
+    ($($error:ty => $exit:ident),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let (exit, hint) = $exit(&error);
+                Self::new(exit, &error, hint)
+            }
+        }
+    )*};
+}
+
+failure_from! {
+    ConfigError => config_exit,
+    EtcdError => etcd_exit,
+    RepositoryError => repository_exit,
+    CatalogError => catalog_exit,
+    verify::Error => verify_exit,
+    backup::Error => backup_exit,
+    prune::Error => prune_exit,
+    fetch::Error => fetch_exit,
+    id::Error => id_exit,
+}
+
+fn id_exit(_: &id::Error) -> (Exit, &'static str) {
+    (Exit::Usage, "")
+}
+
+fn config_exit(error: &ConfigError) -> (Exit, &'static str) {
+    let hint = match error {
+        ConfigError::Invalid { .. } => "docs/guide.md lists every key and its form",
+        ConfigError::UnknownKey { .. } => "nothing was done; correct the key or remove it",
+        ConfigError::UnknownVariable { .. } => "nothing was done; correct the variable or unset it",
+        ConfigError::BadValue { .. } => "correct the value",
+        ConfigError::NotEtcd { .. } => {
+            "without it, `etcdrx init --endpoints ...` writes a file to fill in"
+        }
+        ConfigError::ClusterName { .. } => "the name is a folder in the repository",
+        ConfigError::Senseless { .. } => "correct it in etcdrx.toml",
+    };
+    (Exit::Usage, hint)
+}
+
+fn etcd_exit(error: &EtcdError) -> (Exit, &'static str) {
+    match error {
+        EtcdError::BadEndpoint { .. } => {
+            (Exit::Usage, "endpoints look like https://10.0.0.10:2379")
+        }
+        EtcdError::ReadFile { .. } => (Exit::Usage, "check the path and who may read it"),
+        EtcdError::BadFile { .. } => (
+            Exit::Usage,
+            "`openssl x509 -noout -text -in FILE` shows what a certificate holds",
+        ),
+        EtcdError::NoPassword { .. } => (
+            Exit::Usage,
+            "set ETCDCTL_PASSWORD, or `password_file` in [cluster]",
+        ),
+        EtcdError::Unreachable { diagnosis, .. } if diagnosis.is_tls() => (
+            Exit::Unreachable,
+            "this is about certificates, not about the network; the log of etcd says more",
+        ),
+        EtcdError::NoneReachable { by_tls: true, .. } => (
+            Exit::Unreachable,
+            "at least one endpoint fails for its certificates, not for the network; the log of etcd says more",
+        ),
+        EtcdError::Unreachable { .. } | EtcdError::NoneReachable { .. } => (
+            Exit::Unreachable,
+            "are these the right endpoints, and is etcd running there?",
+        ),
+        EtcdError::TimedOut { .. } => (
+            Exit::Unreachable,
+            "the member may be overloaded, or the cluster may have no leader",
+        ),
+        EtcdError::WrongPassword { .. } => (
+            Exit::Failed,
+            "check `user` and ETCDCTL_PASSWORD or `password_file`",
+        ),
+        EtcdError::NotAllowed { .. } => (
+            Exit::Failed,
+            "a snapshot takes a user with the role root: by password, or a client certificate with CN=root",
+        ),
+        EtcdError::Call { .. } => (
+            Exit::Failed,
+            "etcd's own message is the one to look up; its log says more",
+        ),
+        EtcdError::SeveralClusters { .. } => (
+            Exit::Refused,
+            "remove the endpoints of the other cluster, or ask for one member by its name",
+        ),
+        EtcdError::NoCandidate { .. } => (
+            Exit::Refused,
+            "a backup from such a member could not be trusted",
+        ),
+        EtcdError::NoSuchMember { .. } => {
+            (Exit::Usage, "use auto, leader, or one of the names above")
+        }
+        EtcdError::Broken { .. } | EtcdError::Stalled { .. } => (
+            Exit::Unreachable,
+            "nothing was committed; look at that member's log",
+        ),
+    }
+}
+
+fn repository_exit(error: &RepositoryError) -> (Exit, &'static str) {
+    match error {
+        RepositoryError::NotConfigured => (
+            Exit::Usage,
+            "set `url` in [repository], ETCDRX_REPOSITORY_URL, or --repository",
+        ),
+        RepositoryError::BadUrl { .. } | RepositoryError::BadSetting { .. } => (
+            Exit::Usage,
+            "correct [repository] in etcdrx.toml, or the credentials in the environment",
+        ),
+        RepositoryError::ReadCa { .. } => (Exit::Usage, "check the path and who may read it"),
+        RepositoryError::NoDirectory { .. } => (
+            Exit::Unreachable,
+            "is it mounted? The first backup makes the last component of the path, nothing above it",
+        ),
+        RepositoryError::CreateDirectory { .. } => (
+            Exit::Unreachable,
+            "the directory above must be there: is it mounted, and may we write to it?",
+        ),
+        RepositoryError::NotFound { .. } => {
+            (Exit::Failed, "it may have been removed in the meantime")
+        }
+        RepositoryError::NoBucket { .. } => (
+            Exit::Failed,
+            "etcdrx makes no buckets: create it, or correct the URL",
+        ),
+        RepositoryError::Exists { .. } => (Exit::Refused, "nothing was overwritten"),
+        RepositoryError::Untrusted { .. } => (
+            Exit::Unreachable,
+            "`ca` in [repository] names the authority that signed it; the name in the URL must be one of its names",
+        ),
+        RepositoryError::NoCredentials { .. } => (
+            Exit::Failed,
+            "set them in the environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3",
+        ),
+        RepositoryError::Denied { .. } => (
+            Exit::Failed,
+            "check the credentials and the rights on the bucket or directory: read, write, list, delete",
+        ),
+        RepositoryError::Full { .. } => (
+            Exit::Failed,
+            "free space, or prune; what was written of this backup was removed again",
+        ),
+        RepositoryError::Unreachable { .. } => (
+            Exit::Unreachable,
+            "`etcdrx check` tries the store step by step",
+        ),
+        RepositoryError::Local { .. } => (Exit::Failed, "look at the directory's owner and mode"),
+        RepositoryError::WebDav { .. } => (Exit::Failed, "the server's log says more"),
+        RepositoryError::TooLarge { .. } => (Exit::Failed, "is this etcdrx's folder?"),
+    }
+}
+
+fn lock_exit(error: &LockError) -> (Exit, &'static str) {
+    match error {
+        LockError::Held { .. } => (
+            Exit::Refused,
+            "wait for it (--wait 10m); a run that died is recognised by itself within two minutes",
+        ),
+        LockError::Lost => (
+            Exit::Failed,
+            "was this machine asleep, or the store out of reach for more than two minutes? Run it again",
+        ),
+        LockError::Store { source } => repository_exit(source),
+    }
+}
+
+fn catalog_exit(error: &CatalogError) -> (Exit, &'static str) {
+    match error {
+        CatalogError::Repository { source } => repository_exit(source),
+        CatalogError::Empty { .. } => (
+            Exit::Failed,
+            "`etcdrx backup` takes one; is --cluster the right name?",
+        ),
+        CatalogError::Unknown { .. } | CatalogError::Ambiguous { .. } => {
+            (Exit::Usage, "`etcdrx list` shows the ids")
+        }
+        CatalogError::Unreadable { .. } => (
+            Exit::Damaged,
+            "the data beside the manifest may still be whole",
+        ),
+    }
+}
+
+fn verify_exit(error: &verify::Error) -> (Exit, &'static str) {
+    match error {
+        verify::Error::Repository { source } => repository_exit(source),
+        verify::Error::Output { source } if source.kind() == ErrorKind::BrokenPipe => {
+            (Exit::Failed, "whoever read the output went away")
+        }
+        verify::Error::Output { .. } => (Exit::Failed, "is the disk full?"),
+    }
+}
+
+fn backup_exit(error: &backup::Error) -> (Exit, &'static str) {
+    match error {
+        backup::Error::Etcd { source } => etcd_exit(source),
+        backup::Error::Repository { source } => repository_exit(source),
+        backup::Error::Lock { source } => lock_exit(source),
+        backup::Error::Catalog { source } => catalog_exit(source),
+        backup::Error::Damaged { .. } => (
+            Exit::Damaged,
+            "nothing was committed; that member's disk or the way to it changes bytes",
+        ),
+        backup::Error::Stale { .. } => (
+            Exit::Failed,
+            "nothing was committed; that member lags: look at its disk and its link to the others",
+        ),
+        backup::Error::AllFailed { source } => backup_exit(source),
+        backup::Error::ReadBack { .. } | backup::Error::ManifestReadBack { .. } => (
+            Exit::Damaged,
+            "the store changes what it is given: trust nothing in it, and use another",
+        ),
+        backup::Error::TimedOut { .. } => (
+            Exit::Failed,
+            "nothing was committed; `timeout` in [backup] allows more",
+        ),
+        backup::Error::Interrupted => (Exit::Interrupted, ""),
+    }
+}
+
+fn prune_exit(error: &prune::Error) -> (Exit, &'static str) {
+    match error {
+        prune::Error::NoPolicy => (
+            Exit::Usage,
+            "nothing was removed; set keep_last, keep_daily, ... in [retention]",
+        ),
+        prune::Error::Interrupted => (Exit::Interrupted, ""),
+        prune::Error::Catalog { source } => catalog_exit(source),
+        prune::Error::Lock { source } => lock_exit(source),
+        prune::Error::Repository { source } => repository_exit(source),
+    }
+}
+
+fn fetch_exit(error: &fetch::Error) -> (Exit, &'static str) {
+    match error {
+        fetch::Error::Exists { .. } => (
+            Exit::Refused,
+            "nothing was written; name another file, or move this one away",
+        ),
+        fetch::Error::Write { .. } => (Exit::Failed, "nothing is left behind"),
+        fetch::Error::Read { source } => verify_exit(source),
+        fetch::Error::Damaged { .. } => (
+            Exit::Damaged,
+            "use another backup; `etcdrx list` shows which were verified",
+        ),
+    }
+}
