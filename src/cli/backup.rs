@@ -75,7 +75,10 @@ async fn take(
     answer(context, &manifest, &folder);
     if print::any_error(&manifest.findings) {
         screen.findings(&manifest.findings);
-        screen.note("the backup is kept and marked with this; nothing was pruned");
+        screen.note(match args.prune {
+            true => "the backup is kept and marked with this; nothing was pruned",
+            false => "the backup is kept and marked with this",
+        });
         return Ok(Taken {
             manifest,
             exit: Exit::Findings,

@@ -166,6 +166,8 @@ fn local(url: &Url, mode: Mode) -> Result<Repository, Error> {
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
+            // Another run may make it at the same time.
+            .or_else(|source| if path.is_dir() { Ok(()) } else { Err(source) })
             .map_err(|source| Error::CreateDirectory {
                 path: path.clone(),
                 source,
