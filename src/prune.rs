@@ -151,10 +151,11 @@ pub async fn prune(request: &Request<'_>) -> Result<Plan, Error> {
         backup: None,
         upload: None,
     };
-    let lock = folder
-        .lock(record, rand::random(), request.now, request.wait)
-        .await
-        .map_err(lock_error)?;
+    let locking = folder.lock(record, rand::random(), request.now, request.wait);
+    let lock = tokio::select! {
+        lock = locking => lock.map_err(lock_error)?,
+        () = request.interrupt.cancelled() => return Err(Error::Interrupted),
+    };
     let result = remove_planned(request).await;
     let released = lock.release().await;
     let plan = result?;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
 use super::front::Front;
@@ -39,6 +39,7 @@ struct Desk {
     requests: AtomicU64,
     failed: AtomicU64,
     rule: Mutex<Option<Rule>>,
+    forgery: Mutex<Option<Rule>>,
 }
 
 impl FlakyHttp {
@@ -49,6 +50,7 @@ impl FlakyHttp {
             requests: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             rule: Mutex::new(None),
+            forgery: Mutex::new(None),
         });
         let clerk = Arc::clone(&desk);
         let front = Front::open(move |client| {
@@ -73,9 +75,15 @@ impl FlakyHttp {
         self.fail_when(move |request| request.number.is_multiple_of(n));
     }
 
-    /// Lets every request pass.
+    /// Changes the last byte of the answers to the requests for which `rule` holds, from now on.
+    pub(crate) fn forge_when(&self, rule: impl Fn(&Request) -> bool + Send + 'static) {
+        *self.desk.forgery.lock().expect("no rule panics") = Some(Box::new(rule));
+    }
+
+    /// Lets every request pass, and its answer as it is.
     pub(crate) fn heal(&self) {
         *self.desk.rule.lock().expect("no rule panics") = None;
+        *self.desk.forgery.lock().expect("no rule panics") = None;
     }
 
     /// How many requests came.
@@ -110,22 +118,35 @@ impl Desk {
             method: head.method.clone(),
             target: head.target.clone(),
         };
-        if self.fails(&request) {
+        if holds(&self.rule, &request) {
             self.failed.fetch_add(1, Ordering::Relaxed);
             // The whole body: before it is sent, a client does not look for an answer.
             head.read_body(&mut client).await?;
             client.write_all(UNAVAILABLE).await?;
             return client.shutdown().await;
         }
+        let is_forged = holds(&self.forgery, &request);
+        if is_forged {
+            head.read_body(&mut client).await?;
+        }
         let mut server = TcpStream::connect(self.upstream).await?;
         server.write_all(head.for_one_request().as_bytes()).await?;
         server.write_all(&head.body).await?;
+        if is_forged {
+            let mut answer = Vec::new();
+            server.read_to_end(&mut answer).await?;
+            if let Some(last) = answer.last_mut() {
+                *last ^= 1;
+            }
+            client.write_all(&answer).await?;
+            return client.shutdown().await;
+        }
         copy_bidirectional(&mut client, &mut server).await?;
         Ok(())
     }
+}
 
-    fn fails(&self, request: &Request) -> bool {
-        let rule = self.rule.lock().expect("no rule panics");
-        rule.as_ref().is_some_and(|rule| rule(request))
-    }
+fn holds(rule: &Mutex<Option<Rule>>, request: &Request) -> bool {
+    let rule = rule.lock().expect("no rule panics");
+    rule.as_ref().is_some_and(|rule| rule(request))
 }

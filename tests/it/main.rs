@@ -1,0 +1,40 @@
+//! The integration tests: etcdrx against real servers on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::large_futures,
+    reason = "in a test a panic is an answer, and a stack is large enough"
+)]
+
+mod architecture;
+mod cli_check;
+mod cli_clusters;
+mod cli_configuration;
+mod cli_notifications;
+mod cli_reference;
+mod cli_retention;
+mod etcd_agreement;
+mod etcd_certificates;
+mod etcd_endpoints;
+mod etcd_interruptions;
+mod etcd_members;
+mod etcd_passwords;
+mod etcd_round_trip;
+mod etcd_streams;
+mod etcd_survivors;
+mod scratch;
+mod scratch_servers;
+mod setup;
+mod store_damage;
+mod store_disk;
+mod store_faults;
+mod store_fetch;
+mod store_forgery;
+mod store_kills;
+mod store_locks;
+mod store_outages;
+mod store_retention;
+mod store_rights;
+mod store_round_trip;
+mod store_setup;
+mod store_specimen;

@@ -1,0 +1,6 @@
+//! The harness' own tests: what the other tests stand on holds.
+
+mod clusters;
+mod faults;
+mod processes;
+mod stores;
