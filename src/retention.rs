@@ -49,13 +49,12 @@ impl Policy {
     /// Whether no rule keeps anything: then nothing may be pruned by it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        Self {
-            minimum: 0,
-            ..*self
-        } == Self {
-            minimum: 0,
-            ..Self::default()
-        }
+        let nothing = Self::default();
+        *self
+            == Self {
+                minimum: self.minimum,
+                ..nothing
+            }
     }
 }
 
@@ -198,9 +197,7 @@ fn apply_rules<'a>(
         ("keep_monthly", policy.keep_monthly, |t| {
             t.format("%Y-%m").to_string()
         }),
-        ("keep_yearly", policy.keep_yearly, |t| {
-            t.format("%Y").to_string()
-        }),
+        ("keep_yearly", policy.keep_yearly, |t| t.year().to_string()),
     ];
     for (name, count, period) in rules {
         let mut seen = BTreeSet::new();
@@ -240,10 +237,8 @@ fn keep_minimum<'a>(
     let kept = verified()
         .filter(|candidate| reasons.contains_key(&candidate.id))
         .count();
-    let missing: Vec<&&Candidate> = verified()
-        .filter(|candidate| !reasons.contains_key(&candidate.id))
-        .take(minimum.saturating_sub(kept))
-        .collect();
+    let gone = verified().filter(|candidate| !reasons.contains_key(&candidate.id));
+    let missing: Vec<&&Candidate> = gone.take(minimum.saturating_sub(kept)).collect();
     for candidate in missing {
         add(reasons, candidate, "minimum of verified backups");
     }
