@@ -4,11 +4,13 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::ports;
+use super::process::POLL;
 
 /// A listener that hands each connection to a function, until it is dropped.
 #[derive(Debug)]
@@ -67,11 +69,21 @@ pub(super) fn listen() -> (SocketAddr, StdListener) {
 
 /// Takes a port that [`listen`] gave and that nobody listens on now.
 pub(super) fn listen_again(address: SocketAddr) -> StdListener {
-    let listener = StdListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"))
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let listener = StdListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        match listener {
+            Ok(listener) => return listener,
+            // A child that was forked while the port was tried holds it until it is a program of its own.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(POLL);
+            }
+            Err(error) => panic!("cannot listen on {address}: {error}"),
+        }
+    }
 }
 
 /// Runs a task, and what it spawns, on a runtime of its own until the task ends.
