@@ -117,16 +117,10 @@ pub fn decide(
     let mut reasons: BTreeMap<&BackupId, Vec<String>> = BTreeMap::new();
 
     keep_what_no_rule_may_touch(&newest_first, cluster_id, now, &mut reasons);
-    let ours: Vec<&Candidate> = newest_first
-        .iter()
-        .copied()
-        .filter(|candidate| candidate.cluster_id == cluster_id)
-        .collect();
-    let good: Vec<&Candidate> = ours
-        .iter()
-        .copied()
-        .filter(|candidate| candidate.health != Health::Damaged)
-        .collect();
+    let mut ours = newest_first.clone();
+    ours.retain(|one| one.cluster_id == cluster_id && !is_of_the_future(one, now));
+    let mut good = ours.clone();
+    good.retain(|one| one.health != Health::Damaged);
     apply_rules(policy, &good, &mut reasons);
     keep_damaged_like_good(policy, &ours, &mut reasons);
     if let Some(newest) = good.first() {
@@ -165,11 +159,15 @@ fn keep_what_no_rule_may_touch<'a>(
             let why = format!("of another cluster id ({})", candidate.cluster_id);
             add(reasons, candidate, why);
         }
-        // A clock that ran ahead must not make a backup look like the newest of its day for years.
-        if candidate.started_at > now + Duration::minutes(5) {
+        if is_of_the_future(candidate, now) {
             add(reasons, candidate, "dated in the future");
         }
     }
+}
+
+/// A clock that ran ahead must not make a backup look like the newest of its day for years: it takes nobody's place.
+fn is_of_the_future(candidate: &Candidate, now: DateTime<Utc>) -> bool {
+    candidate.started_at > now + Duration::minutes(5)
 }
 
 /// Names the period that a time lies in, for one rule.
@@ -277,10 +275,8 @@ mod tests {
 
     fn kept(policy: &Policy, candidates: &[Candidate]) -> Vec<bool> {
         let decisions = decide(policy, candidates, OURS, now());
-        candidates
-            .iter()
-            .map(|candidate| decisions.iter().any(|d| d.id == candidate.id && d.keeps()))
-            .collect()
+        let stays = |one: &Candidate| decisions.iter().any(|d| d.id == one.id && d.keeps());
+        candidates.iter().map(stays).collect()
     }
 
     #[test]
@@ -313,7 +309,7 @@ mod tests {
         all[1].pinned = true;
         all[2].cluster_id = ClusterId(2);
         assert_eq!(kept(&policy(1), &all[..4]), [true, true, true, false]);
-        assert_eq!(kept(&policy(1), &all), [false, true, true, false, true]);
+        assert_eq!(kept(&policy(1), &all), [true, true, true, false, true]);
     }
 
     #[test]
@@ -336,29 +332,33 @@ mod tests {
     }
 
     fn any_candidate() -> impl Strategy<Value = Candidate> {
-        (0_i64..5000, 0_u64..3, any::<bool>(), 0..3, 0_u32..1000).prop_map(
-            |(hours, cluster, pinned, health, tail)| Candidate {
-                id: BackupId::new(now() - Duration::hours(hours), tail),
-                started_at: now() - Duration::hours(hours),
-                cluster_id: ClusterId(cluster),
-                pinned: pinned && hours % 7 == 0,
-                health: [Health::Verified, Health::Unproven, Health::Damaged]
-                    [usize::try_from(health).unwrap()],
-            },
+        let health = [Health::Verified, Health::Unproven, Health::Damaged];
+        (
+            0_i64..5000,
+            0_u64..3,
+            prop::sample::select(health.to_vec()),
+            0_u32..1000,
         )
+            .prop_map(|(hours, cluster, health, tail)| Candidate {
+                id: BackupId::new(at(hours).started_at, tail),
+                cluster_id: ClusterId(cluster),
+                pinned: hours % 7 == 0,
+                health,
+                ..at(hours)
+            })
     }
 
     fn any_policy() -> impl Strategy<Value = Policy> {
-        (0_usize..4, 0_usize..4, 0_usize..4, 0_usize..4, 0_usize..4).prop_map(
-            |(keep_last, keep_hourly, keep_daily, keep_monthly, minimum)| Policy {
-                keep_last,
-                keep_hourly,
-                keep_daily,
-                keep_monthly,
+        prop::array::uniform5(0_usize..4).prop_map(|[last, hourly, daily, monthly, minimum]| {
+            Policy {
+                keep_last: last,
+                keep_hourly: hourly,
+                keep_daily: daily,
+                keep_monthly: monthly,
                 minimum,
                 ..Policy::default()
-            },
-        )
+            }
+        })
     }
 
     proptest! {

@@ -211,7 +211,6 @@ async fn a_backup_that_was_verified_and_pinned_goes_with_all_that_lies_beside_it
 }
 
 #[tokio::test]
-#[ignore = "retention lets a backup of the future take the place of the newest one"]
 async fn a_backup_dated_in_the_future_takes_nobodys_place() {
     let workplace = workplace();
     let ids = plant(&workplace, &[1, 2]).await;
