@@ -9,12 +9,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{BackupId, ClusterId};
-use crate::manifest::{self, Finding, Manifest};
+use crate::manifest::{self, Finding, MANIFEST, Manifest};
 use crate::repository::{self, Folder, Object};
 use crate::retention::{Candidate, Health};
 
-/// The name of the object that makes a backup exist.
-pub const MANIFEST: &str = "manifest.json";
 /// The name of the object that exempts a backup from retention.
 pub const PIN: &str = "pin.json";
 /// What the names of verification records begin with.

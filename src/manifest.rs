@@ -9,6 +9,11 @@ use crate::id::{BackupId, ClusterId, ClusterName, Digest, MemberId, Revision};
 /// The manifest format that this release writes, and the newest one that it reads.
 pub const FORMAT: u32 = 1;
 
+/// The name of the object that makes a backup exist.
+pub const MANIFEST: &str = "manifest.json";
+/// The name of the data object beside it.
+pub const DATA: &str = "snapshot.db.zst";
+
 /// Why a manifest could not be used.
 #[expect(missing_docs, reason = "the messages name the fields")]
 #[derive(Debug, Error)]

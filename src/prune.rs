@@ -6,8 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{self, Catalog, MANIFEST, Orphan, PIN};
+use crate::catalog::{self, Catalog, Orphan, PIN};
 use crate::id::{BackupId, ClusterId};
+use crate::manifest::MANIFEST;
 use crate::progress::{Event, Progress};
 use crate::repository::{self, Folder, Holder, LockError, LockRecord, TemporaryFile};
 use crate::retention::{Decision, Policy, decide};

@@ -7,11 +7,10 @@ use futures_util::future::join_all;
 
 use super::prove::{Proof, prove};
 use super::{Error, Run};
-use crate::catalog::MANIFEST;
 use crate::codec::Encoded;
 use crate::etcd::{self, Candidate, Choice, Member, MemberStatus};
 use crate::id::Revision;
-use crate::manifest::{self, Finding, Manifest};
+use crate::manifest::{self, DATA, Finding, MANIFEST, Manifest};
 use crate::progress::told;
 
 /// How long a member may take to answer a call that it should answer at once.
@@ -186,7 +185,7 @@ impl Run<'_> {
             stored_size_bytes: encoded.stored.size_bytes,
             snapshot_sha256: encoded.plain.sha256,
             stored_sha256: encoded.stored.sha256,
-            object: super::transfer::OBJECT.to_owned(),
+            object: DATA.to_owned(),
             compression: "zstd".to_owned(),
             encryption: None,
             hashkv: proof.hashkv,

@@ -7,11 +7,10 @@ use super::{Error, Run};
 use crate::codec::{self, Block, Encoded, Level, Options, Sha256};
 use crate::config::CompressionLevel;
 use crate::etcd::{Member, Snapshot};
+use crate::manifest::DATA;
 use crate::progress::{Event, Progress};
 use crate::repository::{Lock, Upload};
 
-/// The name of the data object in the backup's folder.
-pub(super) const OBJECT: &str = "snapshot.db.zst";
 /// The encoder is woken for about so much at a time.
 const BLOCK_BYTES: usize = 1 << 20;
 /// How many blocks wait between the stream and the encoder, at most.
@@ -37,7 +36,7 @@ impl Run<'_> {
         let upload = self
             .request
             .folder
-            .upload(&format!("{}/{OBJECT}", self.id))
+            .upload(&format!("{}/{DATA}", self.id))
             .await
             .map_err(|source| Error::Repository { source })?;
         let upload = self.upload.insert(upload);

@@ -11,9 +11,7 @@ use super::folder::Folder;
 use super::lock::LockRecord;
 use super::open::Large;
 use crate::id::BackupId;
-
-/// The data object of a backup, as `backup` names it.
-const DATA: &str = "snapshot.db.zst";
+use crate::manifest::{DATA, MANIFEST};
 
 /// A temporary file that an interrupted write left in a `file://` repository; no listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +36,7 @@ impl Folder {
             return Ok(());
         };
         // Asked for by its name: there are stores whose listings lag behind.
-        match self.stat(&format!("{backup}/manifest.json")).await {
+        match self.stat(&format!("{backup}/{MANIFEST}")).await {
             Ok(_) => return self.tidy(backup.as_str()),
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),

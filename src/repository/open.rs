@@ -108,19 +108,6 @@ impl Repository {
         })
     }
 
-    /// Makes a repository of any store, for tests that put faults between.
-    #[must_use]
-    pub fn from_store<S: ObjectStore + MultipartStore>(store: S, url: &str) -> Self {
-        let store = Arc::new(store);
-        Self {
-            store: store.clone(),
-            large: Large::Multipart(store),
-            unfinished: None,
-            root: Path::default(),
-            url: url.to_owned(),
-        }
-    }
-
     /// The folder of one cluster.
     #[must_use]
     pub fn folder(&self, cluster: &ClusterName) -> Folder {

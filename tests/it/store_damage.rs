@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::scratch::{Etcdrx, Output};
-use crate::setup::{FOLDER, Workplace};
-use crate::store_setup::{assert_fails, codes, listed};
+use crate::setup::{FOLDER, Workplace, assert_ends, codes};
+use crate::store_setup::listed;
 use crate::store_specimen::{DATA, specimens, workplace};
 
 const OLD: &str = "20260101T000000Z-000001";
@@ -128,7 +128,7 @@ fn is_not_used(workplace: &Workplace, etcdrx: &Etcdrx) {
     let to_file = etcdrx.run(["fetch", NEW, "-o", "damaged.db"]);
     let to_pipe = etcdrx.run(["fetch", NEW, "-o", "-"]);
     for output in [to_file, to_pipe] {
-        assert_fails(
+        assert_ends(
             &output,
             6,
             &["the backup is damaged", "hint: use another backup"],
@@ -227,7 +227,7 @@ async fn where_no_manifest_can_be_read_latest_says_so() {
 
     let output = workplace.etcdrx().run(["verify"]);
 
-    assert_fails(
+    assert_ends(
         &output,
         6,
         &[NEW, "cannot be used", "the manifest is not readable"],
@@ -243,7 +243,7 @@ async fn an_empty_folder_is_no_backup() {
 
     assert_eq!(listed(&etcdrx), [""; 0]);
     let output = etcdrx.run(["verify"]);
-    assert_fails(
+    assert_ends(
         &output,
         1,
         &[

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::scratch::tools::function_name;
 use crate::scratch::{Etcdrx, process, program, tools};
-use crate::setup::Workplace;
-use crate::store_setup::{assert_fails, backup, large_cluster, listed, small_cluster};
+use crate::setup::{Workplace, assert_ends};
+use crate::store_setup::{backup, large_cluster, listed, small_cluster};
 
 /// A small file system in memory; unmounted when dropped.
 pub(crate) struct Disk {
@@ -87,7 +87,7 @@ async fn a_disk_that_gets_full_holds_nothing_of_the_backup_and_takes_one_when_th
 
     let output = etcdrx.run(["backup"]);
 
-    assert_fails(
+    assert_ends(
         &output,
         1,
         &["no space left to write", "free space, or prune"],
@@ -117,7 +117,7 @@ async fn wherever_the_disk_gets_full_nothing_is_listed_and_nothing_stays() {
             assert_eq!(listed(&etcdrx).len(), 1);
             break;
         }
-        assert_fails(&output, 1, &["no space left", "hint: free space"]);
+        assert_ends(&output, 1, &["no space left", "hint: free space"]);
         assert_eq!(listed(&etcdrx), [""; 0], "{output:?}");
         assert_eq!(disk.content(), Vec::<PathBuf>::new(), "{output:?}");
         refusals.push(output.stderr);
@@ -146,7 +146,7 @@ async fn a_read_only_repository_can_be_read_and_refuses_the_rest() {
         .env("ETCDRX_RETENTION_MINIMUM", "0");
     for command in [&["backup"][..], &["prune", "--yes"], &["pin", "latest"]] {
         let output = etcdrx.run(command);
-        assert_fails(
+        assert_ends(
             &output,
             1,
             &["does not allow us to", "Read-only file system"],
@@ -178,12 +178,12 @@ async fn a_missing_directory_is_made_but_never_the_one_above_it() {
     fs::create_dir(&mounted).unwrap();
     let made = wanted.run(["backup"]);
 
-    assert_fails(
+    assert_ends(
         &unmounted,
         5,
         &["cannot create the repository directory", "is it mounted"],
     );
-    assert_fails(&read, 5, &["does not exist", "is it mounted?"]);
+    assert_ends(&read, 5, &["does not exist", "is it mounted?"]);
     made.success();
     assert_eq!(listed(&wanted).len(), 1);
     let mode = fs::metadata(mounted.join("backups"))
@@ -201,6 +201,6 @@ async fn a_file_in_the_directorys_place_is_told_as_such() {
 
     for command in ["backup", "list"] {
         let output = workplace.etcdrx().run([command]);
-        assert_fails(&output, 2, &["a file is in the place of the directory"]);
+        assert_ends(&output, 2, &["a file is in the place of the directory"]);
     }
 }

@@ -4,8 +4,8 @@ use std::thread;
 
 use crate::scratch::flaky_http::Request;
 use crate::scratch::{Cluster, Direction, Etcdrx, Fault, FlakyHttp, Output, Proxy, Store, require};
-use crate::setup::Workplace;
-use crate::store_setup::{backup, codes, keep_behind, large_cluster, listed, uploads_in_minio};
+use crate::setup::{Workplace, codes};
+use crate::store_setup::{backup, keep_behind, large_cluster, listed, uploads_in_minio};
 
 /// Which requests a store fails.
 type Step = fn(&Request) -> bool;

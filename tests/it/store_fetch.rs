@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::scratch::tools::function_name;
-use crate::setup::Workplace;
+use crate::setup::{Workplace, assert_ends};
 use crate::store_disk::Disk;
-use crate::store_setup::{assert_fails, sha256};
+use crate::store_setup::sha256;
 use crate::store_specimen::{specimens, workplace};
 
 const ID: &str = "20260101T000000Z-000001";
@@ -42,7 +42,7 @@ async fn what_is_there_is_never_overwritten() {
 
     for target in ["file.db", "link.db", "folder"] {
         let output = workplace.etcdrx().run(["fetch", ID, "-o", target]);
-        assert_fails(&output, 4, &["exists already", "hint: nothing was written"]);
+        assert_ends(&output, 4, &["exists already", "hint: nothing was written"]);
     }
     assert_eq!(fs::read(workplace.path("file.db")).unwrap(), b"precious");
     assert!(!workplace.path("nowhere").exists());
@@ -57,12 +57,12 @@ async fn a_target_that_cannot_be_made_is_told() {
         .run(["fetch", ID, "-o", "missing/file.db"]);
     let unknown = workplace.etcdrx().run(["fetch", "2027", "-o", "file.db"]);
 
-    assert_fails(
+    assert_ends(
         &missing,
         1,
         &["cannot write missing/file.db", "No such file or directory"],
     );
-    assert_fails(
+    assert_ends(
         &unknown,
         2,
         &[
@@ -82,6 +82,6 @@ async fn a_full_disk_gets_nothing() {
     let output = workplace.etcdrx().run(["fetch", ID, "-o", "disk/file.db"]);
 
     println!("{output:?}");
-    assert_fails(&output, 1, &["No space left", "is the disk full?"]);
+    assert_ends(&output, 1, &["No space left", "is the disk full?"]);
     assert_eq!(disk.content(), Vec::<std::path::PathBuf>::new());
 }

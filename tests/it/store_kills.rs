@@ -11,9 +11,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::scratch::{Etcdrx, FlakyHttp, Store, require};
-use crate::setup::{FOLDER, Workplace};
+use crate::setup::{FOLDER, Workplace, codes};
 use crate::store_setup::{
-    backup, codes, keep_behind, keep_in, large_cluster, listed, medium_cluster, uploads_in_minio,
+    backup, keep_behind, keep_in, large_cluster, listed, medium_cluster, uploads_in_minio,
     wait_until,
 };
 use crate::store_specimen::{specimens, workplace};

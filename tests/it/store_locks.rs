@@ -10,10 +10,8 @@ use serde_json::json;
 
 use crate::scratch::program::Running;
 use crate::scratch::{Direction, Etcdrx, Fault, Output, Proxy, Store, require};
-use crate::setup::{FOLDER, Workplace};
-use crate::store_setup::{
-    assert_fails, backup, keep_in, large_cluster, listed, small_cluster, wait_until,
-};
+use crate::setup::{FOLDER, Workplace, assert_ends};
+use crate::store_setup::{backup, keep_in, large_cluster, listed, small_cluster, wait_until};
 use crate::store_specimen::{DATA, specimens, workplace};
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -47,9 +45,9 @@ async fn while_a_backup_runs_others_refuse_or_wait() {
             &who,
             "--wait 10m",
         ];
-        assert_fails(&output, 4, &words);
+        assert_ends(&output, 4, &words);
     }
-    assert_fails(&given_up, 130, &["interrupted"]);
+    assert_ends(&given_up, 130, &["interrupted"]);
     slow.wait(LIMIT).success();
     patient.wait(LIMIT).success();
     workplace.assert_holds_only_whole_backups(4);
@@ -123,7 +121,7 @@ fn five_at_once(etcdrx: &Etcdrx, arguments: &[&str]) -> Vec<Output> {
 fn succeeded_or_refused(outputs: &[Output]) -> usize {
     for output in outputs {
         if output.code != 0 {
-            assert_fails(output, 4, &["another run is at work"]);
+            assert_ends(output, 4, &["another run is at work"]);
         }
     }
     let succeeded = outputs.iter().filter(|output| output.code == 0).count();
@@ -181,7 +179,7 @@ async fn another_machines_lock_is_honoured_for_two_minutes_and_then_swept_with_a
 
     set_age(&foreign.lock, Duration::from_secs(100));
     let refused = etcdrx.run(["backup"]);
-    assert_fails(
+    assert_ends(
         &refused,
         4,
         &[
@@ -253,7 +251,7 @@ async fn a_lock_from_the_future_is_honoured() {
 
     let refused = workplace.etcdrx().run(["backup"]);
 
-    assert_fails(&refused, 4, &["etcd-9.example"]);
+    assert_ends(&refused, 4, &["etcd-9.example"]);
 }
 
 fn keep_one(etcdrx: &Etcdrx) -> Etcdrx {

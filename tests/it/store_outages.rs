@@ -4,10 +4,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::scratch::{Direction, Etcdrx, Fault, Output, Proxy, Store, require};
-use crate::setup::Workplace;
+use crate::setup::{Workplace, assert_ends, codes};
 use crate::store_setup::{
-    assert_fails, backup, codes, id_of, keep_behind, keep_in, large_cluster, listed, small_cluster,
-    uploads_in_minio, wait_until,
+    backup, id_of, keep_behind, keep_in, large_cluster, listed, small_cluster, uploads_in_minio,
+    wait_until,
 };
 
 /// The commands that need the store, each in a way that gets that far.
@@ -51,7 +51,7 @@ async fn a_dead_store_is_reported_by_every_command_within_half_a_minute() {
 
     for output in outputs {
         println!("{output:?}");
-        assert_fails(
+        assert_ends(
             &output,
             5,
             &["error: cannot", "Connection refused", "hint: "],
@@ -85,10 +85,10 @@ async fn a_store_that_falls_silent_is_reported_within_two_minutes_and_a_half() {
     stalling.heal();
 
     for output in outputs {
-        assert_fails(&output, 5, &["error: cannot", "timed out", "hint: "]);
+        assert_ends(&output, 5, &["error: cannot", "timed out", "hint: "]);
     }
     println!("{uploaded:?}");
-    assert_fails(&uploaded, 5, &["cannot store the backup", "timed out"]);
+    assert_ends(&uploaded, 5, &["cannot store the backup", "timed out"]);
     assert_eq!(listed(&at_silent).len(), 1);
     assert_eq!(listed(&at_stalling), [""; 0]);
     assert_eq!(uploads_in_minio(&store), [""; 0]);
@@ -110,7 +110,7 @@ async fn a_store_that_goes_away_in_mid_upload_leaves_nothing_after_the_next_run(
     proxy.heal();
 
     println!("{output:?}");
-    assert_fails(
+    assert_ends(
         &output,
         5,
         &["cannot store the backup", "Connection refused"],
@@ -135,7 +135,7 @@ async fn a_webdav_server_that_is_killed_in_mid_upload_is_reported() {
     let output = run.wait(Duration::from_mins(1));
 
     println!("{output:?}");
-    assert_fails(&output, 5, &["cannot store the backup"]);
+    assert_ends(&output, 5, &["cannot store the backup"]);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn an_answer_that_breaks_off_is_never_taken_for_the_whole() {
 
     for output in [verified, fetched] {
         println!("{output:?}");
-        assert_fails(&output, 5, &["cannot read s3://"]);
+        assert_ends(&output, 5, &["cannot read s3://"]);
     }
     assert!(!workplace.path("cut.db").exists());
     // That the store was out of reach says nothing about the backup.

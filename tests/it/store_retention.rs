@@ -9,8 +9,8 @@ use etcdrx::id::BackupId;
 use serde_json::{Value, json};
 
 use crate::scratch::Etcdrx;
-use crate::setup::{FOLDER, Workplace};
-use crate::store_setup::{assert_fails, listed};
+use crate::setup::{FOLDER, Workplace, assert_ends};
+use crate::store_setup::listed;
 use crate::store_specimen::{DATA, specimens, workplace};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -68,7 +68,7 @@ async fn what_the_dry_run_announces_is_what_goes() {
     let in_words = etcdrx.run(["prune", "--dry-run"]).success().stdout;
     let unconfirmed = etcdrx.run(["prune"]);
 
-    assert_fails(
+    assert_ends(
         &unconfirmed,
         4,
         &["nobody is here to confirm", "nothing was removed", "--yes"],
@@ -114,7 +114,7 @@ async fn without_a_policy_nothing_is_pruned() {
 
     let output = workplace.etcdrx().run(["prune", "--yes"]);
 
-    assert_fails(
+    assert_ends(
         &output,
         2,
         &[

@@ -1,8 +1,8 @@
 //! A store that is there and says no: no bucket, no rights, the wrong key, the wrong door.
 
 use crate::scratch::{Cluster, Etcdrx, Output, Store, require};
-use crate::setup::{Settings, Workplace};
-use crate::store_setup::{assert_fails, backup, keep_in, listed, settings_for, small_cluster};
+use crate::setup::{Settings, Workplace, assert_ends};
+use crate::store_setup::{backup, keep_in, listed, settings_for, small_cluster};
 
 #[tokio::test]
 async fn what_minio_refuses_is_told_in_words() {
@@ -50,7 +50,7 @@ async fn what_webdav_refuses_is_told_in_words() {
     for etcdrx in [nobody, stranger] {
         for command in ["backup", "list", "prune"] {
             let output = keep_one(&etcdrx).run([command]);
-            assert_fails(
+            assert_ends(
                 &output,
                 1,
                 &["does not allow us", "401", "hint: check the credentials"],
@@ -67,7 +67,7 @@ async fn a_store_with_an_unknown_ca_is_not_trusted() {
 
     let output = etcdrx.run(["backup"]);
 
-    assert_fails(&output, 5, &["certificate"]);
+    assert_ends(&output, 5, &["certificate"]);
     assert_eq!(listed(&bench.owner()), [""; 0]);
 }
 
@@ -121,7 +121,7 @@ impl Bench {
 
         for command in ["backup", "list", "prune", "verify"] {
             let output = keep_one(&etcdrx).run([command]);
-            assert_fails(
+            assert_ends(
                 &output,
                 1,
                 &["no such bucket", "create it, or correct the URL"],
@@ -137,7 +137,7 @@ impl Bench {
         for command in ["backup", "list", "prune", "verify"] {
             let output = keep_one(&etcdrx).run([command]);
             let words = ["does not allow us", "hint: check the credentials"];
-            assert_fails(&output, 1, &words);
+            assert_ends(&output, 1, &words);
         }
         assert_checks_badly(&etcdrx, "does not allow us");
     }
@@ -148,7 +148,7 @@ impl Bench {
 
         for arguments in [vec!["backup"], vec!["pin", id]] {
             let output = etcdrx.run(arguments);
-            assert_fails(
+            assert_ends(
                 &output,
                 1,
                 &["does not allow us to", "read, write, list, delete"],
@@ -169,7 +169,7 @@ impl Bench {
         let etcdrx = self.with(&self.settings().without("repository.allow_http"));
         for command in ["backup", "list"] {
             let output = etcdrx.run([command]);
-            assert_fails(&output, 2, &["plain http://", "allow_http"]);
+            assert_ends(&output, 2, &["plain http://", "allow_http"]);
         }
     }
 }

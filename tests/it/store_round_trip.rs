@@ -7,10 +7,9 @@ use std::path::Path;
 use chrono::Utc;
 
 use crate::scratch::{Etcdrx, Store, require};
-use crate::setup::Workplace;
+use crate::setup::{Workplace, codes};
 use crate::store_setup::{
-    backup, codes, id_of, keep_in, large_cluster, listed, settings_for, sha256, small_cluster,
-    wait_until,
+    backup, id_of, keep_in, large_cluster, listed, settings_for, sha256, small_cluster, wait_until,
 };
 
 #[tokio::test]

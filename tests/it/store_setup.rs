@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use serde_json::Value;
 
-use crate::scratch::{Cluster, Etcdrx, Output, Store, tools};
+use crate::scratch::{Cluster, Etcdrx, Store, tools};
 use crate::setup::{Settings, Workplace};
 
 /// A cluster with a handful of keys, whose backups are a few KiB.
@@ -103,28 +103,10 @@ pub(crate) fn id_of(backup: &Value) -> String {
         .to_owned()
 }
 
-/// The codes of the findings in a JSON document.
-pub(crate) fn codes(document: &Value) -> Vec<&str> {
-    let findings = document["findings"].as_array();
-    let findings = findings.expect("`findings` is a list");
-    findings
-        .iter()
-        .filter_map(|finding| finding["code"].as_str())
-        .collect()
-}
-
 /// SHA-256 of a file, as `sha256sum` prints it.
 pub(crate) fn sha256(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     hex::encode(digest::digest(&digest::SHA256, &bytes))
-}
-
-/// Panics unless the program ended with `code` and said all of `words` on stderr.
-pub(crate) fn assert_fails(output: &Output, code: i32, words: &[&str]) {
-    assert_eq!(output.code, code, "{output:?}");
-    for word in words {
-        assert!(output.stderr.contains(word), "no {word:?} in\n{output:?}");
-    }
 }
 
 /// The multipart uploads that MinIO knows of: it keeps each as a folder two levels below `multipart`.
