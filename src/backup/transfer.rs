@@ -1,20 +1,21 @@
 //! The bytes' way: from the member through the encoder into the store, and back once more as proof.
 
+use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::{Error, Run};
-use crate::codec::{self, Block, Encoded, Level, Options, Sha256};
+use crate::codec::{self, Block, Encoded, FRAME_BYTES, Level, Options, Sha256};
 use crate::config::CompressionLevel;
 use crate::etcd::{Member, Snapshot};
 use crate::manifest::DATA;
 use crate::progress::{Event, Progress};
 use crate::repository::{Lock, Upload};
 
-/// The encoder is woken for about so much at a time.
-const BLOCK_BYTES: usize = 1 << 20;
-/// How many blocks wait between the stream and the encoder, at most.
-const BLOCKS: usize = 4;
+/// How many frames wait between the stream and the encoder, at most.
+const FRAMES: usize = 1;
+/// Progress is told about so often.
+const PROGRESS_BYTES: u64 = 1 << 20;
 /// How many pieces wait between the encoder and the store, at most.
 const PIECES: usize = 8;
 
@@ -41,7 +42,7 @@ impl Run<'_> {
             .map_err(|source| Error::Repository { source })?;
         let upload = self.upload.insert(upload);
 
-        let (blocks, input) = mpsc::channel(BLOCKS);
+        let (blocks, input) = mpsc::channel(FRAMES);
         let (output, pieces) = mpsc::channel(PIECES);
         let encoder = spawn_blocking(move || codec::encode(options, input, &output));
         let moved = tokio::try_join!(
@@ -95,30 +96,32 @@ impl Run<'_> {
     }
 }
 
-/// Moves the stream into the encoder, in blocks. Fails with `None` if the encoder gave up.
+/// Moves the stream into the encoder, frame by frame. Fails with `None` if the encoder gave up.
 async fn receive(
     mut snapshot: Snapshot,
     blocks: mpsc::Sender<Block>,
     progress: &dyn Progress,
 ) -> Result<(), Option<Error>> {
     let mut done = 0;
-    let mut block = Vec::new();
-    let mut block_bytes = 0;
+    let mut told = 0;
+    let mut frame = BytesMut::with_capacity(FRAME_BYTES);
     let etcd = |source| Some(Error::Etcd { source });
     while let Some(bytes) = snapshot.next().await.map_err(etcd)? {
-        block_bytes += bytes.len();
-        block.push(bytes);
-        if block_bytes >= BLOCK_BYTES {
-            done += block_bytes as u64;
-            block_bytes = 0;
-            send(&blocks, Block::Data(std::mem::take(&mut block))).await?;
+        done += bytes.len() as u64;
+        if frame.len() + bytes.len() > FRAME_BYTES {
+            let full = std::mem::replace(&mut frame, BytesMut::with_capacity(FRAME_BYTES));
+            send(&blocks, Block::Data(full.freeze())).await?;
+        }
+        frame.extend_from_slice(&bytes);
+        if done - told >= PROGRESS_BYTES {
+            told = done;
             progress.event(Event::Bytes {
                 done,
                 total: snapshot.expected_bytes(),
             });
         }
     }
-    send(&blocks, Block::Data(block)).await?;
+    send(&blocks, Block::Data(frame.freeze())).await?;
     send(&blocks, Block::End).await
 }
 

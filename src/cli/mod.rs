@@ -41,7 +41,11 @@ pub(crate) fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let screen = Screen::new(&cli.global);
     log_to_stderr(&cli.global, screen.colour);
-    let outcome = tokio::runtime::Runtime::new()
+    // One thread moves the bytes: waking another for every message of a stream costs more than it saves. What computes
+    // has threads of its own.
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
         .map_err(Failure::no_runtime)
         .and_then(|runtime| runtime.block_on(dispatch(cli, &screen)));
     let exit = outcome.unwrap_or_else(|failure| {

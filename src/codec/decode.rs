@@ -102,7 +102,7 @@ mod tests {
         let (block, input) = mpsc::channel(1024);
         for part in plain.chunks(32 << 10) {
             block
-                .try_send(Block::Data(vec![Bytes::copy_from_slice(part)]))
+                .try_send(Block::Data(Bytes::copy_from_slice(part)))
                 .unwrap();
         }
         block.try_send(Block::End).unwrap();
@@ -145,9 +145,7 @@ mod tests {
     #[test]
     fn a_stream_that_breaks_off_is_not_a_snapshot() {
         let (block, input) = mpsc::channel(4);
-        block
-            .try_send(Block::Data(vec![Bytes::from(golden())]))
-            .unwrap();
+        block.try_send(Block::Data(Bytes::from(golden()))).unwrap();
         drop(block);
         let (output, _stored) = mpsc::channel(1024);
         let options = Options {

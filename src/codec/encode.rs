@@ -1,21 +1,35 @@
 //! Plain to stored: prove, compress, digest.
 
-use std::io::Write;
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, Scope};
 use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender};
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::{CParameter, compress_bound};
 
 use super::Error;
 use super::digest::{Stored, StoredTotals};
 use super::level::Follower;
 use super::plain::{Plain, PlainTotals};
 
+/// The content of one zstd frame. Each is compressed by itself, in memory and at once: zstd then neither copies it nor
+/// searches a window in two pieces, which is a third faster, for 0.3 % more bytes than one frame over everything.
+pub const FRAME_BYTES: usize = 4 << 20;
+
+/// The level may change after so many frames.
+const FRAMES_OF_A_LEVEL: usize = 8;
+
+/// Stored bytes are passed on in pieces of at most this size.
+const PIECE_BYTES: usize = 256 << 10;
+
 /// What goes into the encoder. A stream that breaks off never sends [`Block::End`], and so never counts as whole.
 #[derive(Debug)]
 pub enum Block {
-    /// The next plain bytes, in the pieces in which they came: copying them together would only cost.
-    Data(Vec<Bytes>),
+    /// The next plain bytes: what will be one frame, of [`FRAME_BYTES`] at best.
+    Data(Bytes),
     /// Nothing follows.
     End,
 }
@@ -34,7 +48,7 @@ pub enum Level {
 pub struct Options {
     /// How hard to compress.
     pub level: Level,
-    /// How many threads compress.
+    /// How many threads compress; one more proves and digests meanwhile.
     pub threads: u32,
 }
 
@@ -46,12 +60,6 @@ pub struct Encoded {
     /// What was stored of it.
     pub stored: StoredTotals,
 }
-
-/// A zstd frame holds this much; at its end the level may change. `zstd -d` reads frames in a row as one file.
-const FRAME_BYTES: usize = 32 << 20;
-
-/// Stored bytes are passed on in pieces of about this size.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// Encodes everything that `input` gives and passes it on to `output`; blocks, so it needs a thread of its own.
 ///
@@ -65,110 +73,137 @@ pub fn encode(
     output: &Sender<Bytes>,
 ) -> Result<Encoded, Error> {
     let mut plain = Plain::default();
-    let mut frames = Frames::new(options, output)?;
-    loop {
-        let before = Instant::now();
-        let block = input.blocking_recv();
-        frames.follower.starved(before.elapsed());
-        match block {
-            Some(Block::Data(pieces)) => {
-                for bytes in pieces {
-                    plain.feed(&bytes);
-                    frames.write(&bytes)?;
-                }
-            }
-            Some(Block::End) => break,
-            None => return Err(Error::Abandoned),
+    let mut stored = Stored::default();
+    let mut level = Levels::new(options.level);
+    thread::scope(|scope| {
+        let mut workers = VecDeque::new();
+        for _ in 0..options.threads.max(1) {
+            workers.push_back(Worker::start(scope)?);
         }
-    }
-    let stored = frames.finish()?;
+        loop {
+            let before = Instant::now();
+            let block = input.blocking_recv();
+            level.starved(before);
+            let content = match block {
+                Some(Block::Data(content)) => content,
+                Some(Block::End) => break,
+                None => return Err(Error::Abandoned),
+            };
+            // The worker that was given its frame first: what it made comes next.
+            workers.rotate_left(1);
+            let worker = workers.back_mut().expect("there is one at the least");
+            worker.collect(&mut stored, output)?;
+            worker.compress(content.clone(), level.of_next_frame());
+            plain.feed(&content);
+        }
+        for worker in &mut workers {
+            worker.collect(&mut stored, output)?;
+        }
+        Ok(())
+    })?;
     Ok(Encoded {
         plain: plain.finish()?,
-        stored,
+        stored: stored.finish(),
     })
 }
 
-type Zstd = zstd::stream::write::Encoder<'static, Vec<u8>>;
-
-/// A row of zstd frames, each at the level that the one before it suggests.
-struct Frames<'a> {
-    output: &'a Sender<Bytes>,
-    stored: Stored,
-    zstd: Zstd,
-    options: Options,
-    follower: Follower,
-    frame_bytes: usize,
+/// A thread that compresses one frame at a time.
+struct Worker {
+    frames: SyncSender<(Bytes, i32)>,
+    compressed: mpsc::Receiver<Result<Vec<u8>, Error>>,
+    busy: bool,
 }
 
-impl<'a> Frames<'a> {
-    fn new(options: Options, output: &'a Sender<Bytes>) -> Result<Self, Error> {
-        let level = match options.level {
-            Level::Auto => 1,
-            Level::Fixed(level) => level,
-        };
+impl Worker {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> Result<Self, Error> {
+        let mut zstd = compressor().map_err(|source| Error::Compress { source })?;
+        let (frames, to_compress) = mpsc::sync_channel::<(Bytes, i32)>(1);
+        let (done, compressed) = mpsc::sync_channel(1);
+        scope.spawn(move || {
+            for (content, level) in to_compress {
+                if done.send(frame(&mut zstd, &content, level)).is_err() {
+                    return;
+                }
+            }
+        });
         Ok(Self {
-            output,
-            stored: Stored::default(),
-            zstd: frame(level, options.threads)?,
-            options,
-            follower: Follower::new(),
-            frame_bytes: 0,
+            frames,
+            compressed,
+            busy: false,
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.zstd
-            .write_all(bytes)
-            .map_err(|source| Error::Compress { source })?;
-        self.frame_bytes += bytes.len();
-        if self.frame_bytes >= FRAME_BYTES {
-            return self.next_frame();
+    fn compress(&mut self, content: Bytes, level: i32) {
+        self.busy = true;
+        let sent = self.frames.send((content, level));
+        sent.expect("a worker lives until its channel is dropped");
+    }
+
+    /// Waits for the frame that is being compressed, if one is, and passes it on.
+    fn collect(&mut self, stored: &mut Stored, output: &Sender<Bytes>) -> Result<(), Error> {
+        if !std::mem::take(&mut self.busy) {
+            return Ok(());
         }
-        if self.zstd.get_ref().len() >= PIECE_BYTES {
-            let piece = std::mem::replace(self.zstd.get_mut(), Vec::with_capacity(PIECE_BYTES));
-            self.pass_on(piece)?;
+        let frame = self.compressed.recv();
+        let frame = frame.expect("a worker answers every frame")?;
+        stored.feed(&frame);
+        let mut frame = Bytes::from(frame);
+        while !frame.is_empty() {
+            let piece = frame.split_to(frame.len().min(PIECE_BYTES));
+            output.blocking_send(piece).map_err(|_| Error::Abandoned)?;
         }
         Ok(())
     }
-
-    fn next_frame(&mut self) -> Result<(), Error> {
-        let level = match self.options.level {
-            Level::Auto => self.follower.next(),
-            Level::Fixed(level) => level,
-        };
-        let next = frame(level, self.options.threads)?;
-        let rest = std::mem::replace(&mut self.zstd, next)
-            .finish()
-            .map_err(|source| Error::Compress { source })?;
-        self.frame_bytes = 0;
-        self.pass_on(rest)
-    }
-
-    fn finish(mut self) -> Result<StoredTotals, Error> {
-        // Ends the last frame, even an empty one: an empty object is no zstd stream.
-        self.next_frame()?;
-        Ok(self.stored.finish())
-    }
-
-    fn pass_on(&mut self, piece: Vec<u8>) -> Result<(), Error> {
-        if piece.is_empty() {
-            return Ok(());
-        }
-        self.stored.feed(&piece);
-        self.output
-            .blocking_send(Bytes::from(piece))
-            .map_err(|_| Error::Abandoned)
-    }
 }
 
-fn frame(level: i32, threads: u32) -> Result<Zstd, Error> {
-    let build = || {
-        let mut zstd = Zstd::new(Vec::with_capacity(PIECE_BYTES), level)?;
-        zstd.include_checksum(true)?;
-        if threads > 1 {
-            zstd.multithread(threads)?;
-        }
-        Ok(zstd)
+fn compressor() -> std::io::Result<Compressor<'static>> {
+    let mut zstd = Compressor::new(1)?;
+    zstd.set_parameter(CParameter::ChecksumFlag(true))?;
+    Ok(zstd)
+}
+
+fn frame(zstd: &mut Compressor, content: &[u8], level: i32) -> Result<Vec<u8>, Error> {
+    let mut compress = || {
+        zstd.set_compression_level(level)?;
+        let mut frame = Vec::with_capacity(compress_bound(content.len()));
+        zstd.compress_to_buffer(content, &mut frame)?;
+        frame.shrink_to_fit();
+        Ok(frame)
     };
-    build().map_err(|source| Error::Compress { source })
+    compress().map_err(|source| Error::Compress { source })
+}
+
+/// The level of each frame.
+struct Levels {
+    level: Level,
+    follower: Follower,
+    frames: usize,
+    now: i32,
+}
+
+impl Levels {
+    fn new(level: Level) -> Self {
+        Self {
+            level,
+            follower: Follower::new(),
+            frames: 0,
+            now: 1,
+        }
+    }
+
+    fn starved(&mut self, since: Instant) {
+        self.follower.starved(since.elapsed());
+    }
+
+    fn of_next_frame(&mut self) -> i32 {
+        if let Level::Fixed(level) = self.level {
+            return level;
+        }
+        self.frames += 1;
+        if self.frames > FRAMES_OF_A_LEVEL {
+            self.frames = 1;
+            self.now = self.follower.next();
+        }
+        self.now
+    }
 }

@@ -18,7 +18,7 @@ use crate::id::Digest;
 
 pub use decode::{Decoded, decode};
 pub use digest::{Sha256, StoredTotals};
-pub use encode::{Block, Encoded, Level, Options, encode};
+pub use encode::{Block, Encoded, FRAME_BYTES, Level, Options, encode};
 pub use plain::{Plain, PlainTotals, TRAILER_BYTES};
 
 /// Why bytes are not a snapshot, or could not be passed on.

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMode, PutOptions};
+use object_store::{GetResultPayload, ObjectStoreExt, PutMode, PutOptions};
+use tokio::fs::File;
 use tokio::time::timeout;
+use tokio_util::io::ReaderStream;
 
 use super::open::{Large, Repository};
 use super::{CLEANING_UP, Error, classify};
@@ -13,6 +15,9 @@ use crate::id::BackupId;
 
 /// A manifest has a few KiB; what is larger than this is not ours.
 const SMALL_BYTES: u64 = 1 << 20;
+
+/// How much of a file is read at a time.
+const FILE_PIECE_BYTES: usize = 1 << 20;
 
 /// An object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,9 +152,22 @@ impl Folder {
         let path = self.path(key);
         let result = self.repository.store.get(&path).await;
         let result = result.map_err(|source| classify("read", &self.shown(key), source))?;
+        let size_bytes = result.meta.size;
+        let stream = match result.payload {
+            // The crate itself reads a file in pieces of 8 KiB, each of them on another thread.
+            GetResultPayload::File(file, _) => {
+                ReaderStream::with_capacity(File::from_std(file), FILE_PIECE_BYTES)
+                    .map_err(|source| object_store::Error::Generic {
+                        store: "file",
+                        source: Box::new(source),
+                    })
+                    .boxed()
+            }
+            GetResultPayload::Stream(stream) => stream,
+        };
         Ok(Stored {
-            size_bytes: result.meta.size,
-            stream: result.into_stream().boxed(),
+            size_bytes,
+            stream,
             object: self.shown(key),
         })
     }
