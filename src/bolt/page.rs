@@ -6,6 +6,8 @@ const HEADER: usize = 16;
 const ELEMENT: usize = 16;
 /// The bytes that hold a page header and a meta after it.
 pub const META_BYTES: usize = HEADER + 64;
+/// The freelist's page where none was written: so it is in every database of etcd 3.4 and later on Linux.
+pub const NO_FREELIST: u64 = u64::MAX;
 /// What every meta begins with.
 const MAGIC: u32 = 0xED0C_DAED;
 /// The only file format version that there is.
@@ -89,6 +91,8 @@ pub struct Meta {
     pub page_size: usize,
     /// The page of the root bucket.
     pub root: u64,
+    /// The page of the freelist, or [`NO_FREELIST`].
+    pub freelist: u64,
     /// The number of pages in use or once in use: the database ends there.
     pub high_water_mark: u64,
     /// The transaction that wrote it; the greater of two is in force.
@@ -113,6 +117,7 @@ impl Meta {
         Some(Self {
             page_size,
             root: u64_at(meta, 16)?,
+            freelist: u64_at(meta, 32)?,
             high_water_mark: u64_at(meta, 40)?,
             txid: u64_at(meta, 48)?,
         })
@@ -124,6 +129,27 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// What bounds the keys of a page: at least the first, less than the second.
+type Bounds<'k> = (&'k [u8], Option<&'k [u8]>);
+
+fn check_order(
+    key: &[u8],
+    previous: Option<&[u8]>,
+    bounds: Bounds<'_>,
+) -> Result<(), &'static str> {
+    if key.is_empty() {
+        return Err("has an empty key");
+    }
+    if previous.is_some_and(|previous| previous >= key) {
+        return Err("has keys that are not ascending");
+    }
+    let after = bounds.1.is_some_and(|after| key >= after);
+    match key < bounds.0 || after {
+        true => Err("has a key that belongs to another page"),
+        false => Ok(()),
+    }
 }
 
 /// A branch page, with its overflow as far as it is at hand.
@@ -142,6 +168,46 @@ impl<'a> Branch<'a> {
             bytes,
             count: usize::from(header.count),
         })
+    }
+
+    /// How many pages lie below.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The least key and the page of the child at `index`; `None` if there is none.
+    #[must_use]
+    pub fn child(&self, index: usize) -> Option<(&'a [u8], u64)> {
+        if index >= self.count {
+            return None;
+        }
+        let element = HEADER + index * ELEMENT;
+        let key_at = element.checked_add(usize_at(self.bytes, element)?)?;
+        let end = key_at.checked_add(usize_at(self.bytes, element + 4)?)?;
+        Some((
+            self.bytes.get(key_at..end)?,
+            u64_at(self.bytes, element + 8)?,
+        ))
+    }
+
+    /// Whether all of it lies inside the page, with keys ascending within `bounds`; says what is wrong.
+    pub(super) fn check(&self, bounds: Bounds<'_>) -> Result<(), &'static str> {
+        if self.count == 0 {
+            return Err("is a branch with no page below");
+        }
+        let mut previous: Option<&[u8]> = None;
+        for index in 0..self.count {
+            let (key, _) = self.child(index).ok_or("has a key beyond its own end")?;
+            // The key before the first child says nothing: bbolt does not lower it when lesser keys come.
+            check_order(
+                key,
+                previous,
+                (if index == 0 { &[] } else { bounds.0 }, bounds.1),
+            )?;
+            previous = Some(key);
+        }
+        Ok(())
     }
 
     /// The page that holds the greatest keys below this one.
@@ -212,6 +278,44 @@ impl<'a> Leaf<'a> {
             key: self.bytes.get(key_at..value_at)?,
             value: self.bytes.get(value_at..end)?,
         })
+    }
+
+    /// Whether an element is a bucket.
+    pub(super) fn has_bucket(&self) -> bool {
+        (0..self.count).any(|index| {
+            u32_at(self.bytes, HEADER + index * ELEMENT)
+                .is_some_and(|flags| flags & BUCKET_FLAG != 0)
+        })
+    }
+
+    /// Keys and values of all elements, if they lie back to back as bbolt writes them.
+    #[must_use]
+    pub fn data(&self) -> Option<&'a [u8]> {
+        let from = HEADER + self.count * ELEMENT;
+        let mut end = from;
+        for index in 0..self.count {
+            let element = HEADER + index * ELEMENT;
+            if element.checked_add(usize_at(self.bytes, element + 4)?)? != end {
+                return None;
+            }
+            let lengths = usize_at(self.bytes, element + 8)?
+                .checked_add(usize_at(self.bytes, element + 12)?)?;
+            end = end.checked_add(lengths)?;
+        }
+        self.bytes.get(from..end)
+    }
+
+    /// Whether all of it lies inside the page, with keys ascending within `bounds`; says what is wrong.
+    pub(super) fn check(&self, bounds: Bounds<'_>) -> Result<(), &'static str> {
+        let mut previous: Option<&[u8]> = None;
+        for index in 0..self.count {
+            let element = self
+                .element(index)
+                .ok_or("has a key or value beyond its own end")?;
+            check_order(element.key, previous, bounds)?;
+            previous = Some(element.key);
+        }
+        Ok(())
     }
 
     /// All elements, ending early at one that reaches beyond the bytes at hand.
