@@ -1,9 +1,9 @@
 //! One page: its header, its elements, and the meta pages that tell where everything begins.
 
 /// The bytes of a page header.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 /// The bytes of a branch or leaf element.
-const ELEMENT: usize = 16;
+pub(super) const ELEMENT: usize = 16;
 /// The bytes that hold a page header and a meta after it.
 pub const META_BYTES: usize = HEADER + 64;
 /// The freelist's page where none was written: so it is in every database of etcd 3.4 and later on Linux.
@@ -13,7 +13,7 @@ const MAGIC: u32 = 0xED0C_DAED;
 /// The only file format version that there is.
 const VERSION: u32 = 2;
 /// The flag of a leaf element whose value is a bucket.
-const BUCKET_FLAG: u32 = 1;
+pub(super) const BUCKET_FLAG: u32 = 1;
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(
@@ -82,6 +82,23 @@ impl Header {
             overflow: u32_at(page, 12)?,
         })
     }
+
+    /// What [`Header::read`] reads.
+    #[must_use]
+    pub(super) fn to_bytes(self) -> [u8; HEADER] {
+        let flags: u16 = match self.kind {
+            PageKind::Branch => 0x01,
+            PageKind::Leaf => 0x02,
+            PageKind::Meta => 0x04,
+            PageKind::Freelist => 0x10,
+        };
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(&self.id.to_le_bytes());
+        bytes[8..10].copy_from_slice(&flags.to_le_bytes());
+        bytes[10..12].copy_from_slice(&self.count.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.overflow.to_le_bytes());
+        bytes
+    }
 }
 
 /// What a meta page says of the whole file.
@@ -121,6 +138,32 @@ impl Meta {
             high_water_mark: u64_at(meta, 40)?,
             txid: u64_at(meta, 48)?,
         })
+    }
+
+    /// What [`Meta::read`] reads: the beginning of page `id`, which is 0 or 1.
+    #[must_use]
+    pub(super) fn to_bytes(self, id: u64) -> [u8; META_BYTES] {
+        let header = Header {
+            id,
+            kind: PageKind::Meta,
+            count: 0,
+            overflow: 0,
+        };
+        let page_size = u32::try_from(self.page_size).unwrap_or_default();
+        let mut meta = Vec::with_capacity(META_BYTES);
+        for number in [MAGIC, VERSION, page_size, 0] {
+            meta.extend_from_slice(&number.to_le_bytes());
+        }
+        // The zero is the root's sequence, which nobody counts.
+        let numbers = [self.root, 0, self.freelist, self.high_water_mark, self.txid];
+        for number in numbers {
+            meta.extend_from_slice(&number.to_le_bytes());
+        }
+        meta.extend_from_slice(&fnv1a(&meta).to_le_bytes());
+        let mut bytes = [0; META_BYTES];
+        bytes[..HEADER].copy_from_slice(&header.to_bytes());
+        bytes[HEADER..].copy_from_slice(&meta);
+        bytes
     }
 }
 

@@ -48,6 +48,16 @@ impl Bucket {
             },
         })
     }
+
+    /// The value that [`Bucket::read`] reads.
+    pub(super) fn value(&self) -> Vec<u8> {
+        let (root, inline): (u64, &[u8]) = match &self.place {
+            Where::Page(page) => (*page, &[]),
+            Where::Inline(bytes) => (0, bytes),
+        };
+        let header = [root.to_le_bytes(), self.sequence.to_le_bytes()];
+        [header.as_flattened(), inline].concat()
+    }
 }
 
 /// In which order the keys come.
