@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod bolt_writers;
 mod cli_check;
 mod cli_clusters;
 mod cli_configuration;
