@@ -19,4 +19,5 @@ pub mod progress;
 pub mod prune;
 pub mod repository;
 pub mod retention;
+pub mod source;
 pub mod verify;

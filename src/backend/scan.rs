@@ -8,9 +8,9 @@
 
 use std::collections::HashMap;
 
-use thiserror::Error;
-
-use crate::bolt::{Branch, Header, Leaf, META_BYTES, Meta, PageKind};
+use super::Error;
+use super::pager::Pager;
+use crate::bolt::{Branch, Header, Leaf, Meta, PageKind};
 use crate::id::Revision;
 
 /// How many leaves are remembered, after a cut; the cut comes at twice as many.
@@ -21,36 +21,6 @@ const DEPTH: usize = 64;
 const ROOT_BYTES: usize = 1 << 20;
 /// The bytes of a revision key: main, `_`, sub.
 const REVISION_KEY: usize = 17;
-
-/// Why the facts could not be read.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum Error {
-    /// No valid meta page at the beginning.
-    #[error("this is not an etcd database: its first page is not a bbolt meta page")]
-    NotADatabase,
-
-    /// The size that the meta page tells is not that of the stream.
-    #[error("the database has {found} bytes, its meta page says {expected}")]
-    WrongSize {
-        /// What the meta page says.
-        expected: u64,
-        /// What went by.
-        found: u64,
-    },
-
-    /// The tree leads to a page that is not what it should be.
-    #[error("page {page} of the database is not {expected}")]
-    BadPage {
-        /// The page's number.
-        page: u64,
-        /// What was expected of it.
-        expected: &'static str,
-    },
-
-    /// A bucket of every etcd database is missing.
-    #[error("the database has no bucket `{0}`: etcd did not write it")]
-    NoBucket(&'static str),
-}
 
 /// What the database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,10 +49,8 @@ struct Awaited {
 /// Reads the facts of one database as it streams by.
 #[derive(Default)]
 pub struct Scan {
-    meta: Option<Meta>,
-    not_a_database: bool,
-    /// The beginning of a page whose rest comes with the next bytes.
-    partial: Vec<u8>,
+    pager: Pager,
+    /// Where the current page begins.
     offset: u64,
     last_children: HashMap<u64, u64>,
     leaves: Vec<(i64, u64)>,
@@ -100,57 +68,19 @@ impl Scan {
     }
 
     /// Takes the next bytes of the database, the trailer of a snapshot excluded.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
-        if self.not_a_database {
-            return;
-        }
-        let page_size = match self.meta {
-            Some(meta) => meta.page_size,
-            None => match self.read_first_meta(&mut bytes) {
-                Some(page_size) => page_size,
-                None => return,
-            },
-        };
-        if !self.partial.is_empty() {
-            let missing = page_size - self.partial.len();
-            let (rest, after) = bytes.split_at(missing.min(bytes.len()));
-            self.partial.extend_from_slice(rest);
-            bytes = after;
-            if self.partial.len() < page_size {
-                return;
-            }
-            let page = std::mem::take(&mut self.partial);
-            self.page(&page);
-        }
-        let pages = bytes.chunks_exact(page_size);
-        self.partial.extend_from_slice(pages.remainder());
-        for page in pages {
-            self.page(page);
-        }
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut pager = std::mem::take(&mut self.pager);
+        pager.feed(bytes, &mut |meta, number, page| {
+            self.page(meta, number, page)
+        });
+        self.pager = pager;
     }
 
-    /// Gathers the first bytes until the page size is known.
-    fn read_first_meta(&mut self, bytes: &mut &[u8]) -> Option<usize> {
-        let missing = META_BYTES.saturating_sub(self.partial.len());
-        let (head, rest) = bytes.split_at(missing.min(bytes.len()));
-        self.partial.extend_from_slice(head);
-        *bytes = rest;
-        if self.partial.len() < META_BYTES {
-            return None;
-        }
-        self.meta = Meta::read(&self.partial);
-        self.not_a_database = self.meta.is_none();
-        self.meta.map(|meta| meta.page_size)
-    }
-
-    fn page(&mut self, page: &[u8]) {
-        let size = page.len() as u64;
-        let number = self.offset / size;
+    fn page(&mut self, meta: Meta, number: u64, page: &[u8]) {
         self.complete_awaited(page);
-        self.note_root(number, page);
+        self.note_root(meta, number, page);
         if let Some(header) = Header::read(page).filter(|header| header.id == number) {
             match header.kind {
-                PageKind::Meta if number == 1 => self.note_second_meta(page),
                 PageKind::Branch => {
                     if let Some(child) = Branch::read(page).and_then(|b| b.last_child()) {
                         self.last_children.insert(number, child);
@@ -160,17 +90,7 @@ impl Scan {
                 PageKind::Meta | PageKind::Freelist => {}
             }
         }
-        self.offset += size;
-    }
-
-    /// Of two valid metas the one of the later transaction is in force.
-    fn note_second_meta(&mut self, page: &[u8]) {
-        if let (Some(second), Some(first)) = (Meta::read(page), self.meta)
-            && second.txid > first.txid
-            && second.page_size == first.page_size
-        {
-            self.meta = Some(second);
-        }
+        self.offset += page.len() as u64;
     }
 
     fn note_leaf(&mut self, number: u64, page: &[u8]) {
@@ -229,8 +149,7 @@ impl Scan {
     }
 
     /// Keeps the root bucket's page whole, with its overflow.
-    fn note_root(&mut self, number: u64, page: &[u8]) {
-        let Some(meta) = self.meta else { return };
+    fn note_root(&mut self, meta: Meta, number: u64, page: &[u8]) {
         if number == meta.root && self.root.is_empty() {
             let overflow = Header::read(page).map_or(0, |header| header.overflow as usize);
             self.root_bytes = overflow
@@ -248,12 +167,9 @@ impl Scan {
     /// # Errors
     /// If it is no etcd database, or its size or the pages on the way to the newest revision are not as they must be.
     pub fn finish(self) -> Result<Facts, Error> {
-        let meta = self
-            .meta
-            .filter(|_| !self.not_a_database)
-            .ok_or(Error::NotADatabase)?;
+        let meta = self.pager.meta().ok_or(Error::NotADatabase)?;
         let expected = meta.high_water_mark.saturating_mul(meta.page_size as u64);
-        let found = self.offset + self.partial.len() as u64;
+        let found = self.pager.size_bytes();
         if expected != found {
             return Err(Error::WrongSize { expected, found });
         }

@@ -31,10 +31,10 @@ pub fn check<B: Bytes>(database: &Database<B>) -> Result<Shape, Error> {
 }
 
 /// Ends a walk that went through every tree: counts what it saw, and holds a freelist against it.
-pub(super) fn finish<B: Bytes>(
-    mut walk: Walk<'_, B>,
-    database: &Database<B>,
-) -> Result<Shape, Error> {
+///
+/// # Errors
+/// If the freelist is not as it must be.
+pub fn finish<B: Bytes>(mut walk: Walk<'_, B>, database: &Database<B>) -> Result<Shape, Error> {
     let meta = database.meta();
     let free = freelist(&mut walk, meta.freelist)?;
     let pages = 2..meta.high_water_mark;

@@ -35,6 +35,11 @@ pub trait Bytes {
     /// # Errors
     /// If nobody can tell.
     fn size_bytes(&self) -> io::Result<u64>;
+
+    /// Whether more than one page can be read at once.
+    fn in_a_row(&self) -> bool {
+        true
+    }
 }
 
 impl Bytes for fs::File {
@@ -200,7 +205,8 @@ impl<B: Bytes> Pages<'_, B> {
     fn load(&mut self, id: u64, count: u64) -> Result<(), Error> {
         let meta = &self.database.meta;
         let page_size = meta.page_size as u64;
-        let in_a_row = id >= self.next && id - self.next < NEAR_PAGES;
+        let near = id >= self.next && id - self.next < NEAR_PAGES;
+        let in_a_row = near && self.database.bytes.in_a_row();
         self.ahead_bytes = match in_a_row {
             true => (self.ahead_bytes * 2).clamp(4 * meta.page_size, READ_AHEAD_BYTES),
             false => 0,

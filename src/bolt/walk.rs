@@ -83,7 +83,7 @@ pub struct Walk<'a, B> {
 type Visit<'v> = dyn FnMut(u64, Leaf<'_>) -> ControlFlow<()> + 'v;
 
 /// What bounds the keys of a page: at least the first, less than the second.
-type Bounds<'k> = (&'k [u8], Option<&'k [u8]>);
+pub type Bounds<'k> = (&'k [u8], Option<&'k [u8]>);
 
 impl<'a, B: Bytes> Walk<'a, B> {
     /// Begins with no page seen.
@@ -104,13 +104,34 @@ impl<'a, B: Bytes> Walk<'a, B> {
         &self.seen
     }
 
-    /// Marks pages that belong to no tree, such as the freelist's.
-    pub(super) fn mark(&mut self, header: Header) -> Result<(), Error> {
+    /// Marks a page as seen, for who knows what it holds from elsewhere.
+    ///
+    /// # Errors
+    /// If it was seen before.
+    pub fn mark(&mut self, header: Header) -> Result<(), Error> {
         self.seen.mark(header)
     }
 
     pub(super) fn pages(&mut self) -> &mut Pages<'a, B> {
         &mut self.pages
+    }
+
+    /// The least keys and pages of the children of a branch, for who walks a tree without its leaves.
+    ///
+    /// # Errors
+    /// If the page is no branch with keys within `bounds`, was seen before, or cannot be read.
+    pub fn children_of(
+        &mut self,
+        id: u64,
+        bounds: Bounds<'_>,
+    ) -> Result<Vec<(Vec<u8>, u64)>, Error> {
+        let bad = |problem| Error::BadPage { page: id, problem };
+        let (header, bytes) = self.pages.page(id)?;
+        self.seen.mark(header)?;
+        let branch = Branch::read(bytes).ok_or_else(|| bad("is neither a branch nor a leaf"))?;
+        branch.check(bounds).map_err(bad)?;
+        let children = (0..branch.count()).map_while(|index| branch.child(index));
+        Ok(children.map(|(key, child)| (key.to_vec(), child)).collect())
     }
 
     /// Every bucket of the root, in the order of their names.

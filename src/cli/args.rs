@@ -7,6 +7,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
+use super::snapshot::SnapshotCommand;
+
 /// Backups of etcd that prove themselves
 #[derive(Debug, Parser)]
 #[command(
@@ -130,6 +132,12 @@ pub(crate) enum Command {
     Unpin(PinArgs),
     /// Write a backup's snapshot file, decoded and verified
     Fetch(FetchArgs),
+    /// What a snapshot, a member's database or a backup holds
+    Snapshot {
+        /// What to do
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell

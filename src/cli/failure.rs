@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::Path;
 
+use etcdrx::id::Revision;
 use serde_json::{Value, json};
 
 /// The exit codes.
@@ -122,6 +123,15 @@ impl Failure {
     pub(super) fn cannot_write(path: &Path, source: &io::Error) -> Self {
         let message = format!("cannot write {}: {source}", path.display());
         Self::plain(Exit::Failed, message, "")
+    }
+
+    pub(super) fn no_such_key(key: &str, revision: Revision) -> Self {
+        let message = format!("there is no key `{key}` at revision {revision}");
+        Self::plain(
+            Exit::Failed,
+            message,
+            "`etcdrx snapshot keys` lists them; --rev looks at an earlier revision",
+        )
     }
 
     pub(super) fn file_exists(path: &Path) -> Self {

@@ -6,7 +6,7 @@ use etcdrx::catalog::Error as CatalogError;
 use etcdrx::config::Error as ConfigError;
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
-use etcdrx::{backup, fetch, id, prune, verify};
+use etcdrx::{backup, fetch, id, prune, source, verify};
 
 use super::failure::{Exit, Failure};
 
@@ -31,6 +31,7 @@ failure_from! {
     backup::Error => backup_exit,
     prune::Error => prune_exit,
     fetch::Error => fetch_exit,
+    source::Error => source_exit,
     id::Error => id_exit,
 }
 
@@ -256,6 +257,40 @@ fn fetch_exit(error: &fetch::Error) -> (Exit, &'static str) {
         fetch::Error::Write { .. } => (Exit::Failed, "nothing is left behind"),
         fetch::Error::Read { source } => verify_exit(source),
         fetch::Error::Damaged { .. } => (
+            Exit::Damaged,
+            "use another backup; `etcdrx list` shows which were verified",
+        ),
+    }
+}
+
+fn source_exit(error: &source::Error) -> (Exit, &'static str) {
+    match error {
+        source::Error::Read { .. } => (
+            Exit::Usage,
+            "a source is a snapshot file, a member's db file, a backup id, or `latest`",
+        ),
+        source::Error::Directory { .. } => (
+            Exit::Usage,
+            "a member's database is member/snap/db in its data directory",
+        ),
+        source::Error::TrailerMismatch { .. } => (
+            Exit::Damaged,
+            "use another snapshot; this one was changed, or cut and filled up, after etcd streamed it",
+        ),
+        source::Error::Database { .. } => (
+            Exit::Damaged,
+            "use another snapshot; `etcdrx list` shows which backups were verified",
+        ),
+        source::Error::NotThere { .. } => (
+            Exit::Usage,
+            "`etcdrx snapshot status` tells which revisions it holds",
+        ),
+        source::Error::Spool { .. } => (
+            Exit::Failed,
+            "a backup's database is put there while it is read; --temp-dir names a directory with more room",
+        ),
+        source::Error::Backup { source } => verify_exit(source),
+        source::Error::DamagedBackup { .. } => (
             Exit::Damaged,
             "use another backup; `etcdrx list` shows which were verified",
         ),

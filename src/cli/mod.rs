@@ -15,6 +15,7 @@ mod prune;
 mod screen;
 mod show;
 mod signals;
+mod snapshot;
 mod verify;
 
 use std::io;
@@ -68,6 +69,11 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         Command::Pin(args) => context.or_interrupt(pin::pin(&context, &args)).await,
         Command::Unpin(args) => context.or_interrupt(pin::unpin(&context, &args)).await,
         Command::Fetch(args) => context.or_interrupt(fetch::run(&context, &args)).await,
+        Command::Snapshot { command } => {
+            context
+                .or_interrupt(snapshot::run(&context, &command))
+                .await
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "etcdrx", &mut script);

@@ -7,18 +7,19 @@ use tokio::sync::mpsc::Receiver;
 
 use super::Error;
 use super::digest::{Stored, StoredTotals};
-use super::plain::{Plain, PlainTotals};
+use super::plain::{Deep, Plain, PlainTotals};
 
 /// How much is decompressed at a time.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// What was read.
-#[derive(Debug)]
 pub struct Decoded {
     /// The stored bytes, all of them, also where they could not be decoded.
     pub stored: StoredTotals,
     /// The snapshot that came out, or why none did.
     pub plain: Result<PlainTotals, Error>,
+    /// All that it holds, where [`decode_deep`] was asked and the bytes are whole.
+    pub deep: Option<Deep>,
 }
 
 /// Decodes everything that `input` gives and hands the plain bytes to `sink`; blocks, so it needs a thread of its own.
@@ -26,37 +27,55 @@ pub struct Decoded {
 /// The end of the input is the end of the object: the caller compares the stored totals with the manifest's, which is
 /// what tells a stream that broke off from a whole one. Bytes reach `sink` before they are proven.
 pub fn decode(input: Receiver<Bytes>, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Decoded {
+    run(Plain::default(), input, sink)
+}
+
+/// As [`decode`], with every page and record of the database looked at as it goes by.
+pub fn decode_deep(input: Receiver<Bytes>) -> Decoded {
+    run(Plain::deep(), input, &mut |_| Ok(()))
+}
+
+fn run(
+    plain: Plain,
+    input: Receiver<Bytes>,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Decoded {
     let mut input = Input {
         channel: input,
         current: Bytes::new(),
         stored: Stored::default(),
     };
-    let plain = decompress(&mut input, sink);
+    let plain = decompress(plain, &mut input, sink);
     // What follows a damaged place is read all the same: the digest of the whole object names the culprit.
     if !matches!(plain, Err(Error::Output { .. })) {
         while let Some(bytes) = input.channel.blocking_recv() {
             input.stored.feed(&bytes);
         }
     }
+    let (plain, deep) = match plain {
+        Ok((plain, deep)) => (Ok(plain), deep),
+        Err(error) => (Err(error), None),
+    };
     Decoded {
         stored: input.stored.finish(),
         plain,
+        deep,
     }
 }
 
 fn decompress(
+    mut plain: Plain,
     input: &mut Input,
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> Result<PlainTotals, Error> {
+) -> Result<(PlainTotals, Option<Deep>), Error> {
     let broken = |source| Error::Decompress { source };
     let mut zstd = zstd::stream::read::Decoder::new(input).map_err(broken)?;
     // zstd's command line has the same limit: a window of 128 MiB, far beyond what etcdrx writes.
     zstd.window_log_max(27).map_err(broken)?;
-    let mut plain = Plain::default();
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let length = match zstd.read(&mut piece) {
-            Ok(0) => return plain.finish(),
+            Ok(0) => return plain.finish_deep(),
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(broken(error)),

@@ -16,10 +16,10 @@ use thiserror::Error;
 use crate::backend;
 use crate::id::Digest;
 
-pub use decode::{Decoded, decode};
+pub use decode::{Decoded, decode, decode_deep};
 pub use digest::{Sha256, StoredTotals};
 pub use encode::{Block, Encoded, FRAME_BYTES, Level, Options, encode};
-pub use plain::{Plain, PlainTotals, TRAILER_BYTES};
+pub use plain::{Deep, Plain, PlainTotals, TRAILER_BYTES};
 
 /// Why bytes are not a snapshot, or could not be passed on.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -54,4 +54,14 @@ pub enum Error {
     /// The other end of a channel is gone: the work was given up elsewhere, and the reason is told there.
     #[error("the work was given up")]
     Abandoned,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) use super::plain::tests::golden;
+
+    /// A snapshot of etcd 3.7: revision 64, compacted to 60.
+    pub(crate) fn golden_3_7() -> Vec<u8> {
+        zstd::decode_all(&include_bytes!("../../tests/data/snapshot-3.7.db.zst")[..]).unwrap()
+    }
 }

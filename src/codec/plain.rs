@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::digest::Sha256;
-use crate::backend::{Facts, Scan};
+use crate::backend::{self, Facts, Scan, Sweep, Swept};
 use crate::id::Digest;
 
 /// The bytes that etcd appends to a snapshot: the SHA-256 of everything before them
@@ -23,17 +23,31 @@ pub struct PlainTotals {
     pub facts: Facts,
 }
 
+/// All that a database holds, or why it is not sound.
+pub type Deep = Result<Swept, backend::Error>;
+
 /// Proves one snapshot as it streams by.
 #[derive(Default)]
 pub struct Plain {
     sha256: Sha256,
     scan: Scan,
+    /// Takes in everything, where more than the facts is asked for.
+    sweep: Option<Sweep>,
     /// The last bytes so far, which may turn out to be the trailer.
     tail: Vec<u8>,
     size_bytes: u64,
 }
 
 impl Plain {
+    /// Starts before the first byte, and takes in all that the database holds: [`Plain::finish_deep`] judges it.
+    #[must_use]
+    pub fn deep() -> Self {
+        Self {
+            sweep: Some(Sweep::new()),
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.size_bytes += bytes.len() as u64;
@@ -54,12 +68,25 @@ impl Plain {
     fn content(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.scan.feed(bytes);
+        if let Some(sweep) = &mut self.sweep {
+            sweep.feed(bytes);
+        }
     }
 
     /// How many bytes went by.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
+    }
+
+    /// As [`Plain::finish`]; and, if it was asked for, what all of the database holds or why it is not sound.
+    ///
+    /// # Errors
+    /// As [`Plain::finish`].
+    pub fn finish_deep(mut self) -> Result<(PlainTotals, Option<Deep>), Error> {
+        let sweep = self.sweep.take();
+        let totals = self.finish()?;
+        Ok((totals, sweep.map(Sweep::finish)))
     }
 
     /// Judges the whole: size rule, trailer, then the database.

@@ -1,0 +1,274 @@
+//! Everything that a database holds, judged while its bytes stream by: no seek, no copy, no temporary file.
+//!
+//! A stream comes in the order of the file, a tree is in another. So of each page only what is needed later is kept:
+//! branches and small leaves as they are, of a leaf of records its checksum, its first and last key, and 24 bytes a
+//! record. Pages that lie free look the same and are kept too. At the end the trees are walked over what was kept; since
+//! a CRC of two pieces follows from theirs, the hashes come out as if the records had come in their order.
+//! All of it takes some 3 % of the database's size.
+
+use std::collections::HashMap;
+use std::io;
+
+use super::Error;
+use super::pager::Pager;
+use super::record::{KeyValue, RecordKey};
+use super::status::{Keys, append_leaf};
+use super::store::Store;
+use super::swept::Swept;
+use crate::bolt::{self, Bounds, Header, Leaf, Meta, PageKind, Where};
+
+/// Leaves that hold no records are kept whole up to so much in all: more than the small buckets ever take.
+const SMALL_BYTES: usize = 32 << 20;
+/// Pages that seem to have overflow wait for it in up to so much memory: many times the largest request of etcd.
+const PENDING_BYTES: usize = 256 << 20;
+
+/// Where the records are noted that are so few that they lie in the bucket's own value.
+pub(super) const INLINE: u64 = 0;
+
+/// What is kept of one record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Note {
+    pub(super) key_hash: u64,
+    pub(super) main: i64,
+    /// The CRC-32C of the record's key and value.
+    pub(super) crc: u32,
+    /// How long they are, and in the highest bit whether it is a tombstone.
+    length: u32,
+}
+
+const TOMBSTONE: u32 = 1 << 31;
+
+impl Note {
+    pub(super) fn is_tombstone(self) -> bool {
+        self.length & TOMBSTONE != 0
+    }
+
+    pub(super) fn bytes(self) -> usize {
+        (self.length & !TOMBSTONE) as usize
+    }
+}
+
+/// What is kept of a leaf of records.
+pub(super) struct LeafNote {
+    pub(super) overflow: u32,
+    pub(super) crc: u32,
+    pub(super) bytes: usize,
+    pub(super) first: RecordKey,
+    pub(super) last: RecordKey,
+    /// Its records, in `Sweep::records`.
+    pub(super) records: std::ops::Range<usize>,
+    /// What is wrong with it, if it turns out to be in use.
+    pub(super) problem: Option<&'static str>,
+}
+
+impl LeafNote {
+    /// Says what is wrong with it, as a page whose keys lie within `bounds`.
+    pub(super) fn check(&self, bounds: Bounds<'_>) -> Result<(), &'static str> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        let before = self.first.to_bytes().as_slice() < bounds.0;
+        let last = self.last.to_bytes();
+        match before || bounds.1.is_some_and(|next| last.as_slice() >= next) {
+            true => Err("has a key that belongs to another page"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A page whose overflow has not gone by yet.
+struct Pending {
+    number: u64,
+    missing: u64,
+    bytes: Vec<u8>,
+}
+
+/// Takes in one database as it streams by.
+#[derive(Default)]
+pub struct Sweep {
+    pager: Pager,
+    pending: Vec<Pending>,
+    kept: Kept,
+    small_bytes: usize,
+    keys: Keys,
+    leaves: HashMap<u64, LeafNote>,
+    records: Vec<Note>,
+}
+
+impl Sweep {
+    /// Starts before the first byte.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the database, the trailer of a snapshot excluded.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut pager = std::mem::take(&mut self.pager);
+        pager.feed(bytes, &mut |meta, number, page| {
+            self.page(meta, number, page)
+        });
+        self.pager = pager;
+    }
+
+    fn page(&mut self, meta: Meta, number: u64, page: &[u8]) {
+        if number < 2 {
+            self.kept.pages.insert(number, page.to_vec());
+            return;
+        }
+        self.continue_pending(page);
+        let Some(header) = Header::read(page).filter(|header| header.id == number) else {
+            return;
+        };
+        let overflow = u64::from(header.overflow);
+        let waiting: usize = self.pending.iter().map(|pending| pending.bytes.len()).sum();
+        if overflow == 0 {
+            self.take(number, page);
+        } else if overflow < meta.high_water_mark.saturating_sub(number) && waiting < PENDING_BYTES
+        {
+            // It may be a free page that only looks so: what follows is looked at for itself as well.
+            self.pending.push(Pending {
+                number,
+                missing: overflow,
+                bytes: page.to_vec(),
+            });
+        }
+    }
+
+    fn continue_pending(&mut self, page: &[u8]) {
+        let mut index = 0;
+        while let Some(pending) = self.pending.get_mut(index) {
+            pending.bytes.extend_from_slice(page);
+            pending.missing -= 1;
+            if pending.missing == 0 {
+                let whole = self.pending.swap_remove(index);
+                self.take(whole.number, &whole.bytes);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Takes in a page with its overflow.
+    fn take(&mut self, number: u64, bytes: &[u8]) {
+        let kind = Header::read(bytes).map(|header| header.kind);
+        match (kind, Leaf::read(bytes)) {
+            (Some(PageKind::Leaf), Some(leaf)) if is_of_records(leaf) => {
+                self.take_records(number, bytes, leaf);
+            }
+            (Some(PageKind::Leaf), _) if self.small_bytes + bytes.len() <= SMALL_BYTES => {
+                self.small_bytes += bytes.len();
+                self.kept.pages.insert(number, bytes.to_vec());
+            }
+            (Some(PageKind::Branch | PageKind::Freelist), _) => {
+                self.kept.pages.insert(number, bytes.to_vec());
+            }
+            _ => {}
+        }
+    }
+
+    fn take_records(&mut self, number: u64, bytes: &[u8], leaf: Leaf<'_>) {
+        let from = self.records.len();
+        let mut note = LeafNote {
+            overflow: Header::read(bytes).map_or(0, |header| header.overflow),
+            crc: 0,
+            bytes: 0,
+            first: RecordKey::default(),
+            last: RecordKey::default(),
+            records: from..from,
+            problem: None,
+        };
+        if let Err(problem) = self.take_elements(leaf, &mut note) {
+            // It lies free, or the database is damaged: the trees will tell.
+            self.records.truncate(from);
+            note.problem = Some(problem);
+        }
+        note.records = from..self.records.len();
+        self.leaves.insert(number, note);
+    }
+
+    fn take_elements(&mut self, leaf: Leaf<'_>, note: &mut LeafNote) -> Result<(), &'static str> {
+        // Twice over the bytes is cheaper than putting the records' checksums together.
+        note.crc = append_leaf(0, leaf);
+        for index in 0..leaf.count() {
+            let element = leaf
+                .element(index)
+                .ok_or("has a key or value beyond its own end")?;
+            let key = RecordKey::read(element.key).ok_or("has a key that is no revision")?;
+            let read = KeyValue::read(element.value).map_err(|_| "holds a record that is none")?;
+            if index == 0 {
+                note.first = key;
+            } else if key <= note.last {
+                return Err("has keys that are not ascending");
+            }
+            note.last = key;
+            let crc = crc32c::crc32c_append(crc32c::crc32c(element.key), element.value);
+            let bytes = element.key.len() + element.value.len();
+            note.bytes += bytes;
+            let length = u32::try_from(bytes).map_err(|_| "holds a record beyond any size")?;
+            self.records.push(Note {
+                key_hash: self.keys.hash(read.key),
+                main: key.main,
+                crc,
+                length: if key.tombstone {
+                    length | TOMBSTONE
+                } else {
+                    length
+                },
+            });
+        }
+        Ok(())
+    }
+
+    /// Judges the whole.
+    ///
+    /// # Errors
+    /// If it is no etcd database, is cut short, or the first page or record in use that is not as it must be.
+    pub fn finish(mut self) -> Result<Swept, Error> {
+        let meta = self.pager.meta().ok_or(Error::NotADatabase)?;
+        self.kept.size_bytes = self.pager.size_bytes();
+        self.kept.page_size = meta.page_size;
+        let store = Store::open(std::mem::take(&mut self.kept))?;
+        if let Some(Where::Inline(bytes)) = store.bucket("key").map(|bucket| &bucket.place)
+            && let Some(leaf) = Leaf::read(bytes)
+        {
+            self.take_records(INLINE, bytes, leaf);
+        }
+        Swept::judge(&store, self.leaves, self.records)
+    }
+}
+
+/// Whether a leaf's first key looks like a record's: nothing else that etcd keeps has keys of this form.
+fn is_of_records(leaf: Leaf<'_>) -> bool {
+    leaf.element(0)
+        .is_some_and(|element| !element.is_bucket && RecordKey::read(element.key).is_some())
+}
+
+/// The pages that were kept, as a file with holes.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pages: HashMap<u64, Vec<u8>>,
+    page_size: usize,
+    size_bytes: u64,
+}
+
+impl bolt::Bytes for Kept {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        // The reader asks from the beginning of a page; where it asks for more, for its overflow.
+        let page_size = self.page_size.max(1) as u64;
+        let page = self.pages.get(&(offset / page_size));
+        let bytes = page
+            .and_then(|page| page.get(..buffer.len()))
+            .ok_or(io::ErrorKind::NotFound)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> io::Result<u64> {
+        Ok(self.size_bytes)
+    }
+
+    fn in_a_row(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,272 @@
+//! What a sweep found: the same as a walk over the file would have found.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use super::Error;
+use super::contents::{Contents, contents};
+use super::status::{BucketCount, Keys, Status, append_leaf};
+use super::store::Store;
+use super::sweep::{INLINE, Kept, LeafNote, Note};
+use crate::bolt::{self, Bounds, Bucket, Header, Leaf, Order, PageKind, Walk, Where, finish};
+use crate::id::Revision;
+use crate::manifest::HashKv;
+
+/// A tree is never deeper; a loop is.
+const DEPTH: usize = 64;
+
+/// A database that streamed by and is sound.
+pub struct Swept {
+    /// What `snapshot status` tells.
+    pub status: Status,
+    /// What stands in the small buckets.
+    pub contents: Contents,
+    /// The leaves of records in use, in the order of their keys.
+    leaves: Vec<LeafNote>,
+    records: Vec<Note>,
+}
+
+impl Swept {
+    pub(super) fn judge(
+        store: &Store<Kept>,
+        leaves: HashMap<u64, LeafNote>,
+        records: Vec<Note>,
+    ) -> Result<Self, Error> {
+        let mut trees = Trees {
+            walk: Walk::new(store.database()),
+            loose: leaves,
+            leaves: Vec::new(),
+        };
+        trees.walk.buckets()?;
+        let mut hash = 0;
+        let mut buckets = Vec::new();
+        for bucket in store.buckets() {
+            hash = crc32c::crc32c_append(hash, &bucket.name);
+            let keys = trees.take(bucket, &mut hash)?;
+            buckets.push(BucketCount {
+                name: String::from_utf8_lossy(&bucket.name).into_owned(),
+                keys,
+            });
+        }
+        let version = store.value("meta", "storageVersion")?;
+        let Trees { walk, leaves, .. } = trees;
+        let status = Status {
+            hash,
+            revision: Revision(leaves.last().map_or(0, |leaf| leaf.last.main)),
+            record_count: buckets.iter().map(|bucket| bucket.keys).sum(),
+            live_keys: count_alive(&leaves, &records),
+            total_size_bytes: store.database().size_bytes(),
+            version: version.map(|text| String::from_utf8_lossy(&text).into_owned()),
+            compact_revision: store.compact_revision()?,
+            buckets,
+            shape: finish(walk, store.database())?,
+        };
+        Ok(Self {
+            status,
+            contents: contents(store)?,
+            leaves,
+            records,
+        })
+    }
+
+    /// As [`super::hashkv`], over what streamed by.
+    ///
+    /// # Errors
+    /// If the revision is still to come or compacted away.
+    pub fn hashkv(
+        &self,
+        revision: Option<Revision>,
+        compact_revision: Option<Revision>,
+    ) -> Result<HashKv, Error> {
+        let newest = Revision(self.status.revision.0.max(1));
+        let compacted = compact_revision
+            .or(self.status.compact_revision)
+            .unwrap_or(Revision(-1));
+        let revision = revision.unwrap_or(newest);
+        if revision > newest {
+            return Err(Error::Future { revision, newest });
+        }
+        if revision < compacted {
+            return Err(Error::Compacted {
+                revision,
+                compacted,
+            });
+        }
+        let mut left_out = self.left_out(revision.0, compacted.0);
+        let mut hash = crc32c::crc32c(b"key");
+        for leaf in &self.leaves {
+            if leaf.first.main > revision.0 {
+                break;
+            }
+            let whole = leaf.last.main <= revision.0
+                && left_out.last().is_none_or(|next| *next >= leaf.records.end);
+            if whole {
+                hash = crc32c::crc32c_combine(hash, leaf.crc, leaf.bytes);
+                continue;
+            }
+            for index in leaf.records.clone() {
+                let note = self.records[index];
+                if left_out.last() == Some(&index) {
+                    left_out.pop();
+                } else if note.main <= revision.0 {
+                    hash = crc32c::crc32c_combine(hash, note.crc, note.bytes());
+                }
+            }
+        }
+        Ok(HashKv {
+            revision,
+            compact_revision: compacted,
+            hash,
+        })
+    }
+
+    /// The records that a server leaves out, the first to be met last.
+    ///
+    /// See `hashkv`: up to the compaction, everything but the newest record of each living key.
+    fn left_out(&self, revision: i64, compacted: i64) -> Vec<usize> {
+        let mut decided = Keys::default();
+        let mut any_alive = false;
+        let mut superseded = Vec::new();
+        for leaf in self.leaves.iter().rev() {
+            for index in leaf.records.clone().rev() {
+                let note = self.records[index];
+                if note.main > revision {
+                    continue;
+                }
+                let keep = decided.insert_hash(note.key_hash) && !note.is_tombstone();
+                any_alive |= keep;
+                if note.main <= compacted && !keep {
+                    superseded.push(index);
+                }
+            }
+        }
+        if !any_alive {
+            // Then only a tombstone at the compaction itself is left out.
+            superseded.retain(|index| {
+                let note = self.records[*index];
+                note.main == compacted && note.is_tombstone()
+            });
+        }
+        superseded
+    }
+}
+
+/// The keys that are alive at the newest revision.
+fn count_alive(leaves: &[LeafNote], records: &[Note]) -> u64 {
+    let mut alive = Keys::default();
+    for note in leaves
+        .iter()
+        .flat_map(|leaf| &records[leaf.records.clone()])
+    {
+        match note.is_tombstone() {
+            true => alive.remove_hash(note.key_hash),
+            false => alive.insert_hash(note.key_hash),
+        };
+    }
+    alive.len() as u64
+}
+
+/// The walk over what was kept: small buckets as they are, the records by their notes.
+struct Trees<'a> {
+    walk: Walk<'a, Kept>,
+    /// Notes of leaves that may lie free.
+    loose: HashMap<u64, LeafNote>,
+    /// Those in use, in order.
+    leaves: Vec<LeafNote>,
+}
+
+impl Trees<'_> {
+    /// Adds a bucket's keys and values to `hash` and tells how many keys there are.
+    fn take(&mut self, bucket: &Bucket, hash: &mut u32) -> Result<u64, Error> {
+        let mut keys = 0;
+        if bucket.name != b"key" {
+            let visit = &mut |_, leaf: Leaf<'_>| {
+                *hash = append_leaf(*hash, leaf);
+                keys += leaf.count() as u64;
+                ControlFlow::Continue(())
+            };
+            self.walk.leaves(bucket, &[], Order::Ascending, visit)?;
+            return Ok(keys);
+        }
+        match bucket.place {
+            Where::Page(root) => self.below(root, (&[], None), 0)?,
+            Where::Inline(_) => self.leaves.extend(self.loose.remove(&INLINE)),
+        }
+        for leaf in &self.leaves {
+            *hash = crc32c::crc32c_combine(*hash, leaf.crc, leaf.bytes);
+            keys += leaf.records.len() as u64;
+        }
+        Ok(keys)
+    }
+
+    fn below(&mut self, id: u64, bounds: Bounds<'_>, depth: usize) -> Result<(), Error> {
+        let bad = |problem| Error::Bolt(bolt::Error::BadPage { page: id, problem });
+        if depth == DEPTH {
+            return Err(bad("lies deeper than any tree of bbolt"));
+        }
+        if let Some(leaf) = self.loose.remove(&id) {
+            self.walk.mark(Header {
+                id,
+                kind: PageKind::Leaf,
+                count: 0,
+                overflow: leaf.overflow,
+            })?;
+            leaf.check(bounds).map_err(bad)?;
+            self.leaves.push(leaf);
+            return Ok(());
+        }
+        let children = self.walk.children_of(id, bounds)?;
+        for (index, (key, child)) in children.iter().enumerate() {
+            let low = if index == 0 { bounds.0 } else { key };
+            let next = children.get(index + 1).map(|(key, _)| key.as_slice());
+            self.below(*child, (low, next.or(bounds.1)), depth + 1)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Sweep, hashkv, status};
+    use super::*;
+    use crate::codec::tests::{golden, golden_3_7};
+
+    fn swept(bytes: &[u8], piece: usize) -> Result<Swept, Error> {
+        let mut sweep = Sweep::new();
+        for part in bytes.chunks(piece) {
+            sweep.feed(part);
+        }
+        sweep.finish()
+    }
+
+    #[test]
+    fn a_stream_tells_what_a_walk_over_the_file_tells() {
+        for golden in [golden(), golden_3_7()] {
+            let database = &golden[..golden.len() - 32];
+            let store = Store::open(database).unwrap();
+            let walked = status(&store).unwrap();
+            for piece in [4096, 10_000, 1 << 20] {
+                let swept = swept(database, piece).unwrap();
+                assert_eq!(swept.status, walked);
+                assert_eq!(swept.contents, contents(&store).unwrap());
+                for revision in [60, 61, 63, 64] {
+                    let revision = Some(Revision(revision));
+                    for compacted in [None, Some(Revision(-1)), Some(Revision(40))] {
+                        assert_eq!(
+                            swept.hashkv(revision, compacted).unwrap(),
+                            hashkv(&store, revision, compacted).unwrap()
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_is_told() {
+        let golden = golden();
+        assert!(swept(&golden[..golden.len() - 32 - 4096], 1 << 20).is_err());
+        assert!(swept(&golden[..100], 10).is_err());
+        assert!(swept(&[], 1).is_err());
+    }
+}
