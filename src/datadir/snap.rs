@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::membership::{Member, Membership, go_string};
+use super::json;
+use super::membership::{Member, Membership};
 use super::proto::{Garbled, Writer};
 use super::raft::{ConfState, EntryPlace, SnapshotRecord, each};
 use super::wal::FIRST_TERM;
@@ -243,14 +244,14 @@ impl Node {
     fn to_json(&self) -> String {
         let children = self.children.as_ref().map(|children| {
             let children = children.iter();
-            let pairs = children.map(|(name, node)| format!("{}:{node}", go_string(name)));
+            let pairs = children.map(|(name, node)| format!("{}:{node}", json::string(name)));
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
         });
         format!(
             "{{\"Path\":{},\"CreatedIndex\":{index},\"ModifiedIndex\":{index},\
              \"ExpireTime\":\"0001-01-01T00:00:00Z\",\"Value\":{},\"Children\":{}}}",
-            go_string(&self.path),
-            go_string(&self.value),
+            json::string(&self.path),
+            json::string(&self.value),
             children.as_deref().unwrap_or("null"),
             index = self.index,
         )
