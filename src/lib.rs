@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod check;
 pub mod codec;
 pub mod config;
+pub mod datadir;
 pub mod etcd;
 pub mod fetch;
 pub mod id;

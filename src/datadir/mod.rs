@@ -1,0 +1,11 @@
+//! A member's directory: who its members are, its write-ahead log, its snapshot file, and what a directory found on a disk says.
+
+mod json;
+pub mod membership;
+mod peer_url;
+mod proto;
+mod raft;
+pub mod snap;
+pub mod wal;
+
+pub use raft::{ConfState, Entry, EntryKind, EntryPlace, HardState, SnapshotRecord};

@@ -1,0 +1,98 @@
+//! Raises the commit index of a copied log to its last entry, so that `--force-new-cluster` keeps every entry of it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::facts::{Facts, read};
+use super::frame::{FrameWriter, STATE};
+use super::{Ending, Error};
+use crate::datadir::raft::HardState;
+
+/// What was appended to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Raised {
+    /// The state before.
+    pub before: HardState,
+    /// The state now.
+    pub after: HardState,
+    /// How many bytes behind the last whole record were cut off, as etcd does when it starts.
+    pub cut_bytes: u64,
+}
+
+/// Appends to the log in `dir` a hard state by which every entry in it is committed.
+///
+/// For a *copy* of a dead member's log only, and only of the copy that reaches furthest: `--force-new-cluster` throws away what is not
+/// committed, and the commit that a member wrote lags behind what it acknowledged. Where all is committed already nothing is written.
+///
+/// # Errors
+/// If the log is damaged, has a gap, lacks entries that it says are committed, or the disk refuses.
+pub fn raise_commit(dir: &Path) -> Result<Raised, Error> {
+    let facts = read(dir)?;
+    facts.refuse_damage(dir)?;
+    let (Some(before), Some(last)) = (facts.hard_state, facts.last) else {
+        return Err(Error::NoState {
+            path: dir.to_owned(),
+        });
+    };
+    if before.commit > last.index {
+        return Err(Error::CommitBeyondEnd {
+            path: dir.to_owned(),
+            last: last.index,
+            commit: before.commit,
+        });
+    }
+    if before.commit == last.index {
+        return Ok(Raised {
+            before,
+            after: before,
+            cut_bytes: 0,
+        });
+    }
+    let after = HardState {
+        // A vote counts in its own term only.
+        vote: match before.term >= last.term {
+            true => before.vote,
+            false => 0,
+        },
+        term: before.term.max(last.term),
+        commit: last.index,
+    };
+    append(&facts, after).map_err(|source| Error::Write {
+        path: facts.end.file.clone(),
+        source,
+    })?;
+    let raised = read(dir)?;
+    let as_meant = raised.hard_state == Some(after)
+        && raised.last == facts.last
+        && raised.end.ending == Ending::Whole;
+    match as_meant {
+        true => Ok(Raised {
+            before,
+            after,
+            cut_bytes: facts.end.leftover_bytes,
+        }),
+        false => Err(Error::NotReadBack {
+            path: facts.end.file,
+        }),
+    }
+}
+
+fn append(facts: &Facts, state: HardState) -> io::Result<()> {
+    let end = &facts.end;
+    let mut frames = FrameWriter::after(end.crc);
+    frames.record(STATE, &state.encode());
+    let mut bytes = frames.finish();
+    let file = File::options().write(true).open(&end.file)?;
+    if end.leftover_bytes > 0 {
+        // As etcd does: what was never flushed whole must not follow on a new record.
+        file.set_len(end.offset)?;
+    }
+    // A length of zero ends the log, whatever lies behind it.
+    bytes.extend_from_slice(&[0; 8]);
+    file.write_all_at(&bytes, end.offset)?;
+    file.sync_all()
+}

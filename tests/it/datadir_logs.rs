@@ -1,0 +1,194 @@
+//! The logs of real members, read while they run, after they were killed, and raised for a new cluster.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use etcd_client::{GetOptions, StatusResponse};
+use etcdrx::datadir::wal::{self, Ending};
+use etcdrx::datadir::{EntryKind, EntryPlace, snap};
+
+use crate::scratch::{Cluster, tools};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_says_what_its_member_says() {
+    for release in tools::etcd_versions() {
+        println!("etcd {}", release.version());
+        let cluster = Cluster::of(&release).members(3).snapshot_count(50);
+        let cluster = cluster.start().await;
+        cluster.put_many("key/", 10_000, 10).await;
+        let mut said = Vec::new();
+        for index in 0..3 {
+            cluster.wait_until_caught_up(index).await;
+            said.push(cluster.status(index).await.unwrap());
+        }
+
+        for (index, status) in said.iter().enumerate() {
+            assert_says(&wal_dir(&cluster, index), status, &said);
+        }
+        cluster.kill_all();
+        for (index, status) in said.iter().enumerate() {
+            let dir = wal_dir(&cluster, index);
+            assert_says(&dir, status, &said);
+            let facts = wal::read(&dir).unwrap();
+            assert_eq!(facts.end.ending, Ending::Whole, "{:?}", facts.end);
+            let commit = facts.hard_state.unwrap().commit;
+            assert!(commit <= status.raft_index() && commit + 50 > status.raft_index());
+            assert_snap_is_remembered(&cluster, index);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_several_files_is_read_through() {
+    for release in [&tools::etcd_versions()[0], &tools::newest_etcd()] {
+        let cluster = Cluster::of(release).start().await;
+        cluster.put_many("large/", 70, 1_000_000).await;
+        let status = cluster.status(0).await.unwrap();
+        cluster.kill_all();
+
+        let dir = wal_dir(&cluster, 0);
+        let facts = wal::read(&dir).unwrap();
+
+        assert!(facts.files > 1, "{facts:?}");
+        assert_says(&dir, &status, std::slice::from_ref(&status));
+        let entries = wal::entries(&dir, 2).unwrap().map(Result::unwrap);
+        let mut expected = 2;
+        let mut large = 0;
+        for entry in entries {
+            assert_eq!(entry.index, expected);
+            expected += 1;
+            large += usize::from(entry.kind == EntryKind::Normal && entry.data.len() > 1_000_000);
+        }
+        assert_eq!(expected, status.raft_index() + 1);
+        assert_eq!(large, 70);
+        // Without the first file it begins in the middle.
+        fs::remove_file(&wal::segments(&dir).unwrap()[0].path).unwrap();
+        let rest = wal::read(&dir).unwrap();
+        assert_eq!((rest.last, rest.end), (facts.last, facts.end));
+        assert!(rest.first.unwrap().index > facts.first.unwrap().index);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survivor_whose_commit_was_raised_starts_a_new_cluster_with_every_key() {
+    let mut gained = 0;
+    for release in tools::etcd_versions() {
+        println!("etcd {}", release.version());
+        let mut cluster = Cluster::of(&release).members(3).start().await;
+        cluster.put_many("key/", 500, 100).await;
+        let acknowledged = killed_while_writing(&cluster).await;
+        let furthest = (0..3).max_by_key(|index| last(&cluster, *index)).unwrap();
+        let copy = cluster.directory().join("copy");
+        copy_folder(cluster.members[furthest].data_dir(), &copy);
+        let original = wal::read(&wal_dir(&cluster, furthest)).unwrap();
+
+        let raised = wal::raise_commit(&copy.join("member/wal")).unwrap();
+
+        println!("{acknowledged} acknowledged, {raised:?}");
+        gained += raised.after.commit - raised.before.commit;
+        let unchanged = wal::read(&wal_dir(&cluster, furthest)).unwrap();
+        assert_eq!(unchanged, original);
+        let flags = [
+            format!("--data-dir={}", copy.display()),
+            "--force-new-cluster".to_owned(),
+        ];
+        cluster.members[furthest].arguments().extend(flags);
+        cluster.restart_member(furthest).await;
+        let mut client = cluster.member_client(furthest).await;
+        let members = client.member_list().await.unwrap();
+        assert_eq!(members.members().len(), 1);
+        let options = GetOptions::new().with_prefix().with_count_only();
+        let keys = client.get("key/", Some(options)).await.unwrap();
+        assert_eq!(keys.count(), 500);
+        for number in 0..acknowledged {
+            let answer = client.get(format!("serial/{number}"), None).await.unwrap();
+            let value = answer.kvs().first().map(|kv| kv.value().to_vec());
+            assert_eq!(value, Some(number.to_string().into_bytes()), "{number}");
+        }
+        client.put("after", "all", None).await.unwrap();
+    }
+    assert!(gained > 0, "no log lagged behind, so nothing was proven");
+}
+
+/// Kills all members at once in the middle of serial writes, and tells how many were acknowledged.
+async fn killed_while_writing(cluster: &Cluster) -> usize {
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let mut client = cluster.client().await;
+    let writer = tokio::spawn({
+        let acknowledged = acknowledged.clone();
+        async move {
+            for number in 0.. {
+                let put = client.put(format!("serial/{number}"), number.to_string(), None);
+                if put.await.is_err() {
+                    return;
+                }
+                acknowledged.store(number + 1, Ordering::SeqCst);
+            }
+        }
+    });
+    while acknowledged.load(Ordering::SeqCst) < 50 {
+        tokio::task::yield_now().await;
+    }
+    cluster.kill_all();
+    writer.await.unwrap();
+    acknowledged.load(Ordering::SeqCst)
+}
+
+/// Holds a log against the status of its member and the ids of all.
+fn assert_says(dir: &Path, status: &StatusResponse, all: &[StatusResponse]) {
+    let facts = wal::read(dir).unwrap();
+    let header = status.header().unwrap();
+    let last = EntryPlace {
+        term: status.raft_term(),
+        index: status.raft_index(),
+    };
+    assert_eq!(facts.last, Some(last), "{facts:?}");
+    assert_eq!(facts.node_id.unwrap().0, header.member_id());
+    assert_eq!(facts.cluster_id.unwrap().0, header.cluster_id());
+    assert_eq!(facts.gap, None);
+    let ids: BTreeSet<u64> = all
+        .iter()
+        .map(|s| s.header().unwrap().member_id())
+        .collect();
+    let members = facts.members(None).unwrap();
+    assert_eq!(members.voters, ids.into_iter().collect::<Vec<_>>());
+}
+
+/// The newest snapshot file is one that the log remembers, with the same members where it tells them.
+fn assert_snap_is_remembered(cluster: &Cluster, index: usize) {
+    let dir = cluster.members[index].data_dir().join("member/snap");
+    let newest = snap::read(&snap::list(&dir).unwrap()[0]).unwrap().record();
+    assert!(newest.index >= 50);
+    let facts = wal::read(&wal_dir(cluster, index)).unwrap();
+    let mut remembered = facts.snapshots.iter();
+    let same = remembered
+        .find(|record| record.index == newest.index)
+        .unwrap();
+    assert_eq!(same.term, newest.term);
+    if cluster.release().minor() >= 5 {
+        assert_eq!(same.conf_state, newest.conf_state);
+    }
+}
+
+fn last(cluster: &Cluster, index: usize) -> Option<EntryPlace> {
+    wal::read(&wal_dir(cluster, index)).unwrap().last
+}
+
+fn wal_dir(cluster: &Cluster, index: usize) -> PathBuf {
+    cluster.members[index].data_dir().join("member/wal")
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
