@@ -19,6 +19,7 @@ pub mod pin;
 pub mod progress;
 pub mod prune;
 pub mod repository;
+pub mod restore;
 pub mod retention;
 pub mod source;
 pub mod verify;

@@ -1,10 +1,11 @@
 //! The store as it was at any revision that it still holds, and what changed between two.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::Error;
+use super::status::Keys;
 use super::store::{Place, Store};
 use crate::bolt::{Bytes, Order};
 use crate::id::Revision;
@@ -176,4 +177,23 @@ fn same(a: &State, b: &State) -> bool {
         )
     };
     of(a) == of(b)
+}
+
+/// The leases that keys alive at `revision` hang on, ascending.
+///
+/// # Errors
+/// If the database is damaged, or cannot be read.
+pub fn leases_at<B: Bytes>(store: &Store<B>, revision: Revision) -> Result<Vec<i64>, Error> {
+    let mut decided = Keys::default();
+    let mut leases = BTreeSet::new();
+    store.records(0, Order::Descending, &mut |record| {
+        if record.key.main <= revision.0 {
+            let read = record.key_value()?;
+            if decided.insert(read.key) && !record.key.tombstone && read.lease != 0 {
+                leases.insert(read.lease);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(leases.into_iter().collect())
 }

@@ -20,7 +20,7 @@ use crate::id::Revision;
 
 pub use contents::{Alarm, AlarmKind, Contents, Lease, StoredMember, contents};
 pub use hashkv::hashkv;
-pub use history::{Change, Select, State, changes, revision_of, state_at};
+pub use history::{Change, Select, State, changes, leases_at, revision_of, state_at};
 pub use kubernetes::KubernetesObject;
 pub use record::{KeyValue, RecordKey};
 pub use scan::{Facts, Scan};

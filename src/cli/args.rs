@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
+use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
 
 /// Backups of etcd that prove themselves
@@ -132,6 +133,8 @@ pub(crate) enum Command {
     Unpin(PinArgs),
     /// Write a backup's snapshot file, decoded and verified
     Fetch(FetchArgs),
+    /// Make data directories that etcd boots from a backup or a snapshot file
+    Restore(RestoreArgs),
     /// What a snapshot, a member's database or a backup holds
     Snapshot {
         /// What to do

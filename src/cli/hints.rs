@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 
 use etcdrx::catalog::Error as CatalogError;
 use etcdrx::config::Error as ConfigError;
+use etcdrx::datadir::{build, edit, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
-use etcdrx::{backup, fetch, id, prune, source, verify};
+use etcdrx::{backend, backup, fetch, id, prune, restore, source, verify};
 
 use super::failure::{Exit, Failure};
 
@@ -32,6 +33,8 @@ failure_from! {
     prune::Error => prune_exit,
     fetch::Error => fetch_exit,
     source::Error => source_exit,
+    membership::Error => membership_exit,
+    restore::Error => restore_exit,
     id::Error => id_exit,
 }
 
@@ -293,6 +296,90 @@ fn source_exit(error: &source::Error) -> (Exit, &'static str) {
         source::Error::DamagedBackup { .. } => (
             Exit::Damaged,
             "use another backup; `etcdrx list` shows which were verified",
+        ),
+    }
+}
+
+fn membership_exit(_: &membership::Error) -> (Exit, &'static str) {
+    (
+        Exit::Usage,
+        "nothing was written; --initial-cluster looks like m1=https://10.0.0.10:2380,m2=https://10.0.0.11:2380",
+    )
+}
+
+fn restore_exit(error: &restore::Error) -> (Exit, &'static str) {
+    match error {
+        restore::Error::Read { .. } => (
+            Exit::Usage,
+            "a source is a snapshot file, a backup id, or `latest`",
+        ),
+        restore::Error::NoTrailer { .. } => (
+            Exit::Refused,
+            "a copied database may lack what only the log has, and may be torn: take a snapshot, or insist with --skip-hash-check",
+        ),
+        restore::Error::TrailerMismatch { .. } => (
+            Exit::Damaged,
+            "nothing was restored; use another snapshot: this one was changed after etcd streamed it",
+        ),
+        restore::Error::Backup { source } => verify_exit(source),
+        restore::Error::Damaged { .. } => (
+            Exit::Damaged,
+            "nothing was restored; `etcdrx list` shows which backups were verified",
+        ),
+        restore::Error::Database { source }
+        | restore::Error::Edit {
+            source: edit::Error::Read { source },
+        } => database_exit(source),
+        restore::Error::Write { .. } => (
+            Exit::Failed,
+            "nothing was restored, and nothing is left behind; is the disk full?",
+        ),
+        restore::Error::Edit { source } => edit_exit(source),
+        restore::Error::Build { source } => build_exit(source),
+    }
+}
+
+fn database_exit(error: &backend::Error) -> (Exit, &'static str) {
+    match error {
+        backend::Error::Future { .. } | backend::Error::Compacted { .. } => (
+            Exit::Usage,
+            "nothing was restored; `etcdrx snapshot status` tells which revisions it holds",
+        ),
+        _ => (
+            Exit::Damaged,
+            "nothing was restored; use another snapshot or backup",
+        ),
+    }
+}
+
+fn edit_exit(error: &edit::Error) -> (Exit, &'static str) {
+    match error {
+        edit::Error::BumpTooFar { .. } => (
+            Exit::Usage,
+            "nothing was restored; --bump-revision auto takes a value that is safe",
+        ),
+        edit::Error::Read { source } => database_exit(source),
+        edit::Error::Write { .. } | edit::Error::Replace { .. } => (
+            Exit::Failed,
+            "nothing was restored, and nothing is left behind; is the disk full?",
+        ),
+        edit::Error::NotNext { .. } => (Exit::Damaged, "nothing was restored"),
+    }
+}
+
+fn build_exit(error: &build::Error) -> (Exit, &'static str) {
+    match error {
+        build::Error::NotEmpty { .. } | build::Error::NotADirectory { .. } => (
+            Exit::Refused,
+            "nothing was restored, nothing overwritten: name another directory, or move this one away",
+        ),
+        build::Error::NoSpace { .. } => (
+            Exit::Failed,
+            "nothing was restored; free some space, or restore one member at a time",
+        ),
+        build::Error::Write { .. } | build::Error::Wal { .. } | build::Error::Snap { .. } => (
+            Exit::Failed,
+            "nothing was restored, and nothing is left behind",
         ),
     }
 }

@@ -12,6 +12,7 @@ mod list;
 mod pin;
 mod print;
 mod prune;
+mod restore;
 mod screen;
 mod show;
 mod signals;
@@ -69,6 +70,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         Command::Pin(args) => context.or_interrupt(pin::pin(&context, &args)).await,
         Command::Unpin(args) => context.or_interrupt(pin::unpin(&context, &args)).await,
         Command::Fetch(args) => context.or_interrupt(fetch::run(&context, &args)).await,
+        Command::Restore(args) => context.or_interrupt(restore::run(&context, &args)).await,
         Command::Snapshot { command } => {
             context
                 .or_interrupt(snapshot::run(&context, &command))

@@ -1,5 +1,7 @@
 //! A member's directory: who its members are, its write-ahead log, its snapshot file, and what a directory found on a disk says.
 
+pub mod build;
+pub mod edit;
 mod json;
 pub mod membership;
 mod peer_url;
