@@ -364,6 +364,20 @@ fn a_key_without_bucket_an_empty_key_and_a_strange_page_size_are_refused() {
 }
 
 #[test]
+fn a_damaged_file_is_refused_and_left_as_it_is() {
+    let (file, meta) = load(&model(&[("key", numbered(500, 40))]), 1024);
+    // The root is the last page; what comes behind must not be cut off before it was read.
+    let root = meta.root * 1024;
+    file.write_all_at(&[0xEE; 40], root).unwrap();
+    file.write_all_at(&[1; 32], meta.high_water_mark * 1024)
+        .unwrap();
+    let size = file.metadata().unwrap().len();
+    let opened = Patch::open(file.try_clone().unwrap());
+    assert!(matches!(opened, Err(Error::BadPage { .. })));
+    assert_eq!(file.metadata().unwrap().len(), size);
+}
+
+#[test]
 fn what_is_left_behind_a_database_is_cut_off() {
     let (file, meta) = load(&model(&[("meta", numbered(3, 3))]), 4096);
     let size = meta.high_water_mark * 4096;
