@@ -152,6 +152,10 @@ impl Keys {
         self.hashes.remove(&hash)
     }
 
+    pub(super) fn holds(&self, hash: u64) -> bool {
+        self.hashes.contains(&hash)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.hashes.len()
     }

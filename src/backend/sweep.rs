@@ -270,7 +270,8 @@ impl Sweep {
         }
         // Pages with overflow were noted when it had gone by.
         self.leaves.sort_unstable_by_key(|leaf| leaf.page);
-        Swept::judge(&store, &self.leaves, self.records)
+        let empty_key = self.keys.hash(b"");
+        Swept::judge(&store, &self.leaves, self.records, empty_key)
     }
 }
 

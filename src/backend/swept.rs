@@ -20,6 +20,8 @@ pub struct Swept {
     pub status: Status,
     /// What stands in the small buckets.
     pub contents: Contents,
+    /// Keys that are alive and that clients see: without the empty one that a raised revision leaves behind.
+    pub keys: u64,
     /// The leaves of records in use, in the order of their keys.
     leaves: Vec<LeafNote>,
     records: Vec<Note>,
@@ -30,6 +32,7 @@ impl Swept {
         store: &Store<Kept>,
         leaves: &[LeafNote],
         records: Vec<Note>,
+        empty_key: u64,
     ) -> Result<Self, Error> {
         let mut trees = Trees {
             walk: Walk::new(store.database()),
@@ -50,11 +53,12 @@ impl Swept {
         }
         let version = store.value("meta", "storageVersion")?;
         let Trees { walk, leaves, .. } = trees;
+        let alive = alive(&leaves, &records);
         let status = Status {
             hash,
             revision: Revision(newest(&leaves, &records)),
             record_count: buckets.iter().map(|bucket| bucket.keys).sum(),
-            live_keys: count_alive(&leaves, &records),
+            live_keys: alive.len() as u64,
             total_size_bytes: store.database().size_bytes(),
             version: version.map(|text| String::from_utf8_lossy(&text).into_owned()),
             compact_revision: store.compact_revision()?,
@@ -62,6 +66,7 @@ impl Swept {
             shape: finish(walk, store.database())?,
         };
         Ok(Self {
+            keys: status.live_keys - u64::from(alive.holds(empty_key)),
             status,
             contents: contents(store)?,
             leaves,
@@ -162,7 +167,7 @@ fn newest(leaves: &[LeafNote], records: &[Note]) -> i64 {
 }
 
 /// The keys that are alive at the newest revision.
-fn count_alive(leaves: &[LeafNote], records: &[Note]) -> u64 {
+fn alive(leaves: &[LeafNote], records: &[Note]) -> Keys {
     let mut alive = Keys::default();
     for note in leaves.iter().flat_map(|leaf| &records[leaf.records()]) {
         match note.is_tombstone() {
@@ -170,7 +175,7 @@ fn count_alive(leaves: &[LeafNote], records: &[Note]) -> u64 {
             false => alive.insert_hash(note.key_hash),
         };
     }
-    alive.len() as u64
+    alive
 }
 
 /// The walk over what was kept: small buckets as they are, the records by their notes.

@@ -141,13 +141,7 @@ impl Run<'_> {
             true => "reading the stored object back",
             false => "storing the rest",
         });
-        let proof = prove(
-            self.request.access,
-            &ready.member,
-            &status,
-            members,
-            snapshot,
-        );
+        let proof = prove(self.request.access, &status, members, &encoded);
         let (stored, proof) = tokio::join!(self.upload_proven(&encoded), proof);
         stored?;
         for finding in &proof.findings {
@@ -189,7 +183,7 @@ impl Run<'_> {
             compression: "zstd".to_owned(),
             encryption: None,
             hashkv: proof.hashkv,
-            keys: proof.keys,
+            keys: encoded.deep.as_ref().ok().map(|swept| swept.keys),
             verified_at: proven.then_some(completed_at),
             verified_how: proven.then(|| "read-back".to_owned()),
             findings: self.findings.clone(),

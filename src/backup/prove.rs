@@ -1,13 +1,15 @@
-//! What the members say of the revision that was backed up: their hashes, and the number of keys.
+//! What the members say of the revision that was backed up, held against what they streamed.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use crate::codec::Encoded;
 use crate::etcd::{self, Access, Member, MemberHash, MemberStatus, disagreements};
 use crate::id::Revision;
 use crate::manifest::{Finding, HashKv};
+use crate::progress::told;
 
 /// A hash is computed over the whole store: a large one takes a while.
 const HASHING: Duration = Duration::from_mins(1);
@@ -19,18 +21,18 @@ const CATCHING_UP: Duration = Duration::from_secs(3);
 /// What was learnt.
 pub(super) struct Proof {
     pub(super) hashkv: Option<HashKv>,
-    pub(super) keys: Option<u64>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// Asks the member that was backed up and all others of its cluster for their hash at `revision`.
+/// Asks the member that was backed up and all others of its cluster for their hash at the snapshot's revision, and holds
+/// it against the hash of what was streamed.
 pub(super) async fn prove(
     access: &Access,
-    chosen: &Member,
     status: &MemberStatus,
     members: &[MemberStatus],
-    revision: Revision,
+    snapshot: &Encoded,
 ) -> Proof {
+    let revision = snapshot.plain.facts.revision;
     let others = members.iter().filter(|other| {
         other.cluster_id == status.cluster_id
             && other.member_id != status.member_id
@@ -43,11 +45,7 @@ pub(super) async fn prove(
             hashkv,
         })
     });
-    let (ours, keys, others) = tokio::join!(
-        hash(access, &status.endpoint, revision),
-        chosen.count_keys(revision),
-        join_all(hashes),
-    );
+    let (ours, others) = tokio::join!(hash(access, &status.endpoint, revision), join_all(hashes));
     let mut findings = Vec::new();
     let ours = match ours {
         Ok(ours) => Some(ours),
@@ -70,11 +68,44 @@ pub(super) async fn prove(
             Finding::error("members-disagree", message)
         }));
     }
-    Proof {
-        hashkv: ours,
-        keys: keys.ok(),
-        findings,
+    let hashkv = match &snapshot.deep {
+        Ok(swept) => {
+            let compacted = ours.map(|ours| ours.compact_revision);
+            let streamed = swept.hashkv(Some(revision), compacted).ok();
+            findings.extend(differs(streamed.as_ref(), ours.as_ref(), status));
+            streamed
+        }
+        Err(error) => {
+            let message = format!(
+                "{} streamed a database that is not sound: {}; it is kept as it came",
+                status.label(),
+                told(error)
+            );
+            findings.push(Finding::error("database", message));
+            ours
+        }
+    };
+    Proof { hashkv, findings }
+}
+
+/// What was streamed, held against what the same member says that it serves.
+fn differs(
+    streamed: Option<&HashKv>,
+    ours: Option<&HashKv>,
+    status: &MemberStatus,
+) -> Option<Finding> {
+    let (streamed, ours) = (streamed?, ours?);
+    if streamed.hash == ours.hash {
+        return None;
     }
+    let message = format!(
+        "the snapshot's records have the hash {:08x} at revision {}, {} itself says {:08x}: it streamed other data than it serves",
+        streamed.hash,
+        streamed.revision,
+        status.label(),
+        ours.hash
+    );
+    Some(Finding::error("snapshot-differs", message))
 }
 
 async fn hash(access: &Access, endpoint: &str, revision: Revision) -> Result<HashKv, etcd::Error> {

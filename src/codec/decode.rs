@@ -171,7 +171,7 @@ mod tests {
             level: Level::Auto,
             threads: 1,
         };
-        let error = encode(options, input, &output).unwrap_err();
+        let error = encode(options, input, &output).err().unwrap();
         assert!(matches!(error, Error::Abandoned));
     }
 

@@ -13,7 +13,7 @@ use zstd::zstd_safe::{CParameter, compress_bound};
 use super::Error;
 use super::digest::{Stored, StoredTotals};
 use super::level::Follower;
-use super::plain::{Plain, PlainTotals};
+use super::plain::{Deep, Plain, PlainTotals};
 
 /// The content of one zstd frame. Each is compressed by itself, in memory and at once: zstd then neither copies it nor
 /// searches a window in two pieces, which is a third faster, for 0.3 % more bytes than one frame over everything.
@@ -53,10 +53,11 @@ pub struct Options {
 }
 
 /// What came out.
-#[derive(Debug, Clone)]
 pub struct Encoded {
     /// The proven snapshot.
     pub plain: PlainTotals,
+    /// All that it holds, or why the database that the member streamed is not sound.
+    pub deep: Deep,
     /// What was stored of it.
     pub stored: StoredTotals,
 }
@@ -72,7 +73,7 @@ pub fn encode(
     mut input: Receiver<Block>,
     output: &Sender<Bytes>,
 ) -> Result<Encoded, Error> {
-    let mut plain = Plain::default();
+    let mut plain = Plain::deep();
     let mut stored = Stored::default();
     let mut level = Levels::new(options.level);
     thread::scope(|scope| {
@@ -101,8 +102,10 @@ pub fn encode(
         }
         Ok(())
     })?;
+    let (plain, deep) = plain.finish_deep()?;
     Ok(Encoded {
-        plain: plain.finish()?,
+        plain,
+        deep: deep.expect("a deep one was begun"),
         stored: stored.finish(),
     })
 }

@@ -275,23 +275,6 @@ impl Member {
         ))
     }
 
-    /// How many keys were alive at `revision`, as this member knows without asking the others.
-    ///
-    /// # Errors
-    /// If the revision is compacted by now, or we may not read.
-    pub async fn count_keys(&self, revision: Revision) -> Result<u64, Error> {
-        let options = GetOptions::new()
-            .with_all_keys()
-            .with_count_only()
-            .with_serializable()
-            .with_revision(revision.0);
-        let mut client = self.client.clone();
-        let response = self
-            .answered("a count of keys", client.get("", Some(options)))
-            .await?;
-        Ok(u64::try_from(response.count()).unwrap_or(0))
-    }
-
     /// Waits for an answer no longer than this member deserves.
     pub(super) async fn answered<T>(
         &self,

@@ -79,7 +79,7 @@ pub(super) fn judge_deep(manifest: &Manifest, deep: &Deep) -> Vec<Finding> {
         Err(error) => return vec![Finding::error("database", told(error))],
     };
     let mut findings = Vec::new();
-    let found = swept.status.live_keys;
+    let found = swept.keys;
     if let Some(keys) = manifest.keys.filter(|keys| *keys != found) {
         let message = format!("the snapshot holds {found} keys, the member said {keys}");
         findings.push(Finding::error("keys", message));
