@@ -1,5 +1,6 @@
 //! A member's directory: who its members are, its write-ahead log, its snapshot file, and what a directory found on a disk says.
 
+pub mod inspect;
 mod json;
 pub mod membership;
 mod peer_url;
