@@ -295,7 +295,7 @@ mod tests {
             "0000000000000001-0000000000000003.snap"
         );
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
-        assert_eq!(list(dir.path()).unwrap(), [path.clone()]);
+        assert_eq!(list(dir.path()).unwrap(), std::slice::from_ref(&path));
         let snap = read(&path).unwrap();
         assert_eq!(snap.place, EntryPlace { term: 1, index: 3 });
         assert_eq!(snap.conf_state.voters, membership().ids());
