@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod edit;
+pub mod inspect;
 mod json;
 pub mod membership;
 mod peer_url;

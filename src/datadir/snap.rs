@@ -3,9 +3,9 @@
 //! etcd up to 3.5 reads the members from the store of its second API in it, 3.6 reads the file, and 3.7 only writes it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -98,6 +98,8 @@ pub fn create(dir: &Path, membership: &Membership) -> Result<PathBuf, Error> {
     let mut options = File::options();
     let created = options.write(true).create_new(true).mode(0o644).open(&path);
     let written = created.and_then(|mut file| {
+        // As etcd leaves it, whatever umask is set here.
+        file.set_permissions(Permissions::from_mode(0o644))?;
         file.write_all(&snap.encode())?;
         file.sync_all()?;
         File::open(dir)?.sync_all()
@@ -260,8 +262,6 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -295,7 +295,7 @@ mod tests {
             "0000000000000001-0000000000000003.snap"
         );
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
-        assert_eq!(list(dir.path()).unwrap(), [path.clone()]);
+        assert_eq!(list(dir.path()).unwrap(), std::slice::from_ref(&path));
         let snap = read(&path).unwrap();
         assert_eq!(snap.place, EntryPlace { term: 1, index: 3 });
         assert_eq!(snap.conf_state.voters, membership().ids());

@@ -16,7 +16,8 @@ const MEMBERSHIPS: [&str; 3] = [
     "m1=http://127.0.0.1:2380",
     "etcd-1=http://10.0.0.1:2380,etcd-2=http://10.0.0.2:2380,etcd-3=http://10.0.0.3:2380",
     "a<b>&c=https://[2001:db8::1]:2380,a<b>&c=https://10.0.0.1:2380,two=http://LOCALHOST:02380,\
-     three=http://[::1]:2380,three=http://127.0.0.1:2379,four=unix://m4.sock,five=https://etcd_5.example:2380",
+     three=http://[::1]:2380,three=http://127.0.0.1:2379,four=unix://m4.sock,four=unix://localhost:2381,\
+     five=https://[fe80::1%25eth0]:2380,five=unixs:///run/etcd-5/m_5~.sock,five=https://etcd_5.example:2380",
 ];
 
 const TOKEN: &str = "etcdrx-9f3a1c";

@@ -15,6 +15,8 @@ mod cli_notifications;
 mod cli_reference;
 mod cli_retention;
 mod datadir_bytes;
+mod datadir_damage;
+mod datadir_inspect;
 mod datadir_logs;
 mod etcd_agreement;
 mod etcd_certificates;

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::records::{End, Item, Records};
 use super::{Ending, Error};
 use crate::datadir::raft::{ConfChange, ConfState, EntryPlace, HardState, SnapshotRecord};
 use crate::id::{ClusterId, MemberId};
 
 /// Entries that are not there, though some before and after them are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// The index of the first that is missing.
     pub first: u64,

@@ -62,6 +62,10 @@ pub enum Error {
     #[error("the write-ahead log in {} holds no raft state or no entry", .path.display())]
     NoState { path: PathBuf },
 
+    /// A member runs on the log; what is to be changed is a copy.
+    #[error("a process holds {}: the member runs", .path.display())]
+    InUse { path: PathBuf },
+
     /// The log is shorter than what the member promised.
     #[error("the write-ahead log in {} ends at entry {last}, and {commit} is committed: entries are lost", .path.display())]
     CommitBeyondEnd {

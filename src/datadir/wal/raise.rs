@@ -5,10 +5,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use serde::Serialize;
 
 use super::facts::{Facts, read};
 use super::frame::{FrameWriter, STATE};
+use super::segments::segments;
 use super::{Ending, Error};
 use crate::datadir::raft::HardState;
 
@@ -29,8 +33,13 @@ pub struct Raised {
 /// committed, and the commit that a member wrote lags behind what it acknowledged. Where all is committed already nothing is written.
 ///
 /// # Errors
-/// If the log is damaged, has a gap, lacks entries that it says are committed, or the disk refuses.
+/// If a process holds the log, or it is damaged, has a gap, lacks entries that it says are committed, or the disk refuses.
 pub fn raise_commit(dir: &Path) -> Result<Raised, Error> {
+    let newest = segments(dir)?.pop().ok_or_else(|| Error::NoFile {
+        path: dir.to_owned(),
+    })?;
+    // Held to the end: no etcd can start on the log meanwhile.
+    let file = open_locked(&newest.path)?;
     let facts = read(dir)?;
     facts.refuse_damage(dir)?;
     let (Some(before), Some(last)) = (facts.hard_state, facts.last) else {
@@ -61,7 +70,7 @@ pub fn raise_commit(dir: &Path) -> Result<Raised, Error> {
         term: before.term.max(last.term),
         commit: last.index,
     };
-    append(&facts, after).map_err(|source| Error::Write {
+    append(&file, &facts, after).map_err(|source| Error::Write {
         path: facts.end.file.clone(),
         source,
     })?;
@@ -81,12 +90,35 @@ pub fn raise_commit(dir: &Path) -> Result<Raised, Error> {
     }
 }
 
-fn append(facts: &Facts, state: HardState) -> io::Result<()> {
+/// Opens a file of the log for writing, with the lock that etcd takes on it.
+pub(super) fn open_locked(path: &Path) -> Result<File, Error> {
+    let failed = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::options().write(true).open(path).map_err(failed)?;
+    let short = |constant| i16::try_from(constant).expect("the constants of locks are small");
+    let whole_file = libc::flock {
+        l_type: short(libc::F_WRLCK),
+        l_whence: short(libc::SEEK_SET),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file)) {
+        Ok(_) => Ok(file),
+        Err(Errno::EAGAIN | Errno::EACCES) => Err(Error::InUse {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+fn append(file: &File, facts: &Facts, state: HardState) -> io::Result<()> {
     let end = &facts.end;
     let mut frames = FrameWriter::after(end.crc);
     frames.record(STATE, &state.encode());
     let mut bytes = frames.finish();
-    let file = File::options().write(true).open(&end.file)?;
     if end.leftover_bytes > 0 {
         // As etcd does: what was never flushed whole must not follow on a new record.
         file.set_len(end.offset)?;

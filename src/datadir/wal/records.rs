@@ -18,7 +18,7 @@ use crate::datadir::raft::{
 /// The longest record that is believed: etcd takes requests of 1.5 MiB unless it is told otherwise.
 const LONGEST_RECORD: u64 = 512 << 20;
 /// What a disk writes whole or not at all.
-const SECTOR: u64 = 512;
+const SECTOR: usize = 512;
 
 /// What is wrong where the chain of checksums ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize)]
@@ -272,10 +272,10 @@ impl Records {
 
     /// Whether a sector's part of the record is all zeros, as etcd asks.
     fn lacks_a_sector(&self) -> bool {
-        let start = self.offset + LENGTH_WORD;
-        let first = usize::try_from(SECTOR - start % SECTOR).unwrap_or_default();
+        let into_sector = (self.offset + LENGTH_WORD) % SECTOR as u64;
+        let first = SECTOR - usize::try_from(into_sector).unwrap_or_default();
         let (head, rest) = self.buffer.split_at(first.min(self.buffer.len()));
-        let sectors = rest.chunks(SECTOR as usize);
+        let sectors = rest.chunks(SECTOR);
         let mut sectors = std::iter::once(head).chain(sectors);
         sectors.any(|sector| sector.iter().all(|byte| *byte == 0))
     }
@@ -318,15 +318,19 @@ fn open(path: &Path) -> Result<(BufReader<File>, u64), Error> {
 
 /// How far behind `offset` the last byte lies that is not zero.
 fn leftover(file: &File, offset: u64) -> io::Result<u64> {
-    let mut chunk = vec![0; 1 << 18];
+    let zeros = vec![0; 1 << 18];
+    let mut chunk = zeros.clone();
     let (mut at, mut last) = (offset, offset);
     loop {
         let length = file.read_at(&mut chunk, at)?;
         if length == 0 {
             return Ok(last - offset);
         }
-        let filled = chunk[..length].iter().rposition(|byte| *byte != 0);
-        last = filled.map_or(last, |position| at + position as u64 + 1);
+        // A log ends in megabytes of zeros.
+        if chunk[..length] != zeros[..length] {
+            let filled = chunk[..length].iter().rposition(|byte| *byte != 0);
+            last = filled.map_or(last, |position| at + position as u64 + 1);
+        }
         at += length as u64;
     }
 }

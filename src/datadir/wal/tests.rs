@@ -192,7 +192,7 @@ fn a_record_with_a_sector_of_zeros_is_torn() {
     let sector = 1024 - log.end % 512;
     torn[sector..sector + 512].fill(0);
     log.change(1, |bytes| {
-        bytes[log.end..log.end + torn.len()].copy_from_slice(&torn)
+        bytes[log.end..log.end + torn.len()].copy_from_slice(&torn);
     });
     let torn = read(log.dir()).unwrap();
     assert_eq!(
@@ -220,6 +220,18 @@ fn the_commit_is_raised_to_the_last_entry_once() {
     let facts = read(log.dir()).unwrap();
     assert_eq!(facts.hard_state, Some(raised.after));
     assert_eq!(facts.last, Some(EntryPlace { term: 3, index: 6 }));
+}
+
+#[test]
+fn a_log_that_a_process_holds_is_not_raised() {
+    let log = Log::new();
+    let before = fs::read(log.file(1)).unwrap();
+    let held = super::raise::open_locked(&log.file(1)).unwrap();
+    let error = raise_commit(log.dir()).unwrap_err().to_string();
+    assert!(error.contains("the member runs"), "{error}");
+    assert_eq!(fs::read(log.file(1)).unwrap(), before);
+    drop(held);
+    raise_commit(log.dir()).unwrap();
 }
 
 #[test]
@@ -256,7 +268,7 @@ fn append(log: &Log, kind: u64, data: &[u8]) {
     frames.record(kind, data);
     let frames = frames.finish();
     log.change(1, |bytes| {
-        bytes[log.end..log.end + frames.len()].copy_from_slice(&frames)
+        bytes[log.end..log.end + frames.len()].copy_from_slice(&frames);
     });
 }
 
@@ -290,7 +302,60 @@ fn no_flipped_bit_and_no_cut_goes_unnoticed() {
     }
 }
 
+/// A record whose checksum will be right, whatever it says.
+fn any_record() -> impl Strategy<Value = (u64, Vec<u8>)> {
+    let number = || prop_oneof![0_u64..6, Just(u64::MAX), any::<u64>()];
+    let entry = (number(), number(), 0_u64..4, any::<Vec<u8>>());
+    let entry = entry.prop_map(|(index, term, kind, data)| {
+        let kind = match kind {
+            1 => EntryKind::ConfChange,
+            kind => EntryKind::Unknown(kind),
+        };
+        let entry = Entry {
+            index,
+            term,
+            kind,
+            data,
+        };
+        (ENTRY, entry.encode())
+    });
+    let state = (number(), number()).prop_map(|(term, commit)| (STATE, state(term, commit)));
+    let snapshot = (number(), number()).prop_map(|(index, term)| {
+        let conf_state = None;
+        let record = SnapshotRecord {
+            index,
+            term,
+            conf_state,
+        };
+        (SNAPSHOT, record.encode())
+    });
+    prop_oneof![3 => entry, 1 => state, 1 => snapshot, 1 => (0_u64..7, any::<Vec<u8>>())]
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_records_say_they_are_read_without_a_panic(
+        records in prop::collection::vec(any_record(), 0..40),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut frames = FrameWriter::default();
+        frames.checksum();
+        for (kind, data) in &records {
+            frames.record(*kind, data);
+        }
+        fs::write(dir.path().join(file_name(0, 0)), frames.finish()).unwrap();
+        let facts = read(dir.path()).unwrap();
+        let _ = facts.members(None);
+        let live: Vec<_> = entries(dir.path(), 0).unwrap().filter_map(Result::ok).collect();
+        prop_assert!(live.windows(2).all(|pair| pair[0].index < pair[1].index));
+        if facts.end.ending == Ending::Whole && raise_commit(dir.path()).is_ok() {
+            let raised = read(dir.path()).unwrap();
+            prop_assert_eq!(raised.hard_state.unwrap().commit, facts.last.unwrap().index);
+        }
+    }
+
     #[test]
     fn any_bytes_are_read_without_a_panic(
         first: Vec<u8>,
