@@ -6,12 +6,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
 use crate::backend::{self, Status, Store};
 use crate::catalog::Backup;
 use crate::codec::{Sha256, TRAILER_BYTES};
+use crate::datadir::inspect::is_held;
 use crate::id::Digest;
 use crate::manifest::Finding;
 use crate::progress::Progress;
@@ -193,10 +193,7 @@ impl Source {
     /// Whether a process holds it for writing, as etcd does with its database: what is read then may be torn.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
-        let Ok(file) = self.file.try_clone() else {
-            return false;
-        };
-        Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+        is_held(&self.path).unwrap_or(false)
     }
 
     /// Holds the bytes against the trailer, where there is one.

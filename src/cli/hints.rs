@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use etcdrx::catalog::Error as CatalogError;
 use etcdrx::config::Error as ConfigError;
-use etcdrx::datadir::{build, edit, membership};
+use etcdrx::datadir::{build, edit, inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
 use etcdrx::{backend, backup, fetch, id, prune, restore, source, verify};
@@ -35,6 +35,7 @@ failure_from! {
     source::Error => source_exit,
     membership::Error => membership_exit,
     restore::Error => restore_exit,
+    inspect::Error => inspect_exit,
     id::Error => id_exit,
 }
 
@@ -382,4 +383,11 @@ fn build_exit(error: &build::Error) -> (Exit, &'static str) {
             "nothing was restored, and nothing is left behind",
         ),
     }
+}
+
+fn inspect_exit(_: &inspect::Error) -> (Exit, &'static str) {
+    (
+        Exit::Usage,
+        "a data directory is what etcd's --data-dir names; it holds `member`. Only its owner and root may look into it",
+    )
 }
