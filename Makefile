@@ -36,7 +36,7 @@ lint: protoc ## Format, clippy and docs, with warnings denied
 bench: protoc ## Measure against etcdctl and zstd, interleaved: prints ratios
 	tests/tools/get etcd-3.6
 	$(CARGO) build --release --locked
-	$(CARGO) bench --locked --bench backup
+	$(CARGO) bench --locked --bench backup --bench data
 
 clean: ## Remove what was built, but not the servers in .tools
 	$(CARGO) clean

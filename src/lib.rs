@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod notify;
 pub mod pin;
 pub mod progress;
+pub mod protobuf;
 pub mod prune;
 pub mod repository;
 pub mod restore;

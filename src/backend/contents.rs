@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::proto::{Fields, Value};
 use super::record::RecordKey;
 use super::store::Store;
 use crate::bolt::{Bytes, Order, Walk};
 use crate::id::MemberId;
+use crate::protobuf::{Fields, Value};
 
 /// A member as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,6 +1,6 @@
 //! The envelope in which Kubernetes keeps its objects.
 
-use super::proto::{Fields, Value};
+use crate::protobuf::{Fields, Value};
 
 /// What the API server writes before an object in protobuf (`apimachinery/pkg/runtime/serializer/protobuf`).
 const MAGIC: &[u8] = b"k8s\0";

@@ -1,11 +1,12 @@
 //! What etcd keeps in its database: buckets, records, and what follows from them.
 
 mod contents;
+#[cfg(test)]
+pub(crate) mod golden;
 mod hashkv;
 mod history;
 mod kubernetes;
 mod pager;
-pub mod proto;
 mod record;
 mod scan;
 mod status;

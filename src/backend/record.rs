@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::proto::{Fields, NotAMessage, Value};
+use crate::protobuf::{Fields, Garbled, Value};
 
 /// The bytes of a revision: main, `_`, sub.
 const REVISION_BYTES: usize = 17;
@@ -91,7 +91,7 @@ impl<'a> KeyValue<'a> {
     ///
     /// # Errors
     /// If the bytes are no such message.
-    pub fn read(bytes: &'a [u8]) -> Result<Self, NotAMessage> {
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Garbled> {
         let mut read = Self::default();
         for field in Fields::of(bytes) {
             match field? {
@@ -101,7 +101,7 @@ impl<'a> KeyValue<'a> {
                 (4, Value::Number(version)) => read.version = version.cast_signed(),
                 (5, Value::Bytes(value)) => read.value = value,
                 (6, Value::Number(lease)) => read.lease = lease.cast_signed(),
-                (1..=6, _) => return Err(NotAMessage),
+                (1..=6, _) => return Err(Garbled),
                 _ => {}
             }
         }

@@ -246,9 +246,9 @@ impl Trees<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::golden::{golden, golden_3_7};
     use super::super::{Sweep, hashkv, status};
     use super::*;
-    use crate::codec::tests::{golden, golden_3_7};
 
     fn swept(bytes: &[u8], piece: usize) -> Result<Swept, Error> {
         let mut sweep = Sweep::new();

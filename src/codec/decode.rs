@@ -113,9 +113,9 @@ impl Read for Input {
 mod tests {
     use tokio::sync::mpsc;
 
-    use super::super::plain::tests::golden;
     use super::super::{Block, Encoded, Level, Options, encode};
     use super::*;
+    use crate::backend::golden::golden;
 
     fn encoded(plain: &[u8], level: Level) -> (Encoded, Vec<Bytes>) {
         let (block, input) = mpsc::channel(1024);

@@ -55,13 +55,3 @@ pub enum Error {
     #[error("the work was given up")]
     Abandoned,
 }
-
-#[cfg(test)]
-pub(crate) mod tests {
-    pub(crate) use super::plain::tests::golden;
-
-    /// A snapshot of etcd 3.7: revision 64, compacted to 60.
-    pub(crate) fn golden_3_7() -> Vec<u8> {
-        zstd::decode_all(&include_bytes!("../../tests/data/snapshot-3.7.db.zst")[..]).unwrap()
-    }
-}

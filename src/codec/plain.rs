@@ -123,16 +123,12 @@ impl Plain {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::backend::golden::golden;
     use crate::id::Revision;
-
-    /// A snapshot of etcd 3.6: revision 64, compacted to 25.
-    pub(crate) fn golden() -> Vec<u8> {
-        zstd::decode_all(&include_bytes!("../../tests/data/snapshot-3.6.db.zst")[..]).unwrap()
-    }
 
     fn totals(bytes: &[u8], chunk: usize) -> Result<PlainTotals, Error> {
         let mut plain = Plain::default();

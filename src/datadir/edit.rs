@@ -8,10 +8,10 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::membership::Membership;
-use super::proto::Writer;
 use crate::backend::{self, KeyValue, RecordKey, Store};
 use crate::bolt::{self, Loader, Order, Patch, Walk};
 use crate::id::Revision;
+use crate::protobuf::Writer;
 
 /// No revision goes beyond: etcd counts in 63 bits, and must be able to go on counting.
 pub const MOST_REVISION: i64 = 1 << 62;

@@ -6,7 +6,6 @@ pub mod inspect;
 mod json;
 pub mod membership;
 mod peer_url;
-mod proto;
 mod raft;
 pub mod snap;
 pub mod wal;

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::proto::{Fields, Garbled, Value, Writer, numbers};
+use crate::protobuf::{Fields, Garbled, Value, Writer, numbers};
 
 /// The identity that stands at the beginning of every WAL file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -294,8 +294,8 @@ pub(super) fn each<'a>(
     message: &'a [u8],
     mut take: impl FnMut(u64, Value<'a>) -> Result<(), Garbled>,
 ) -> Result<(), Garbled> {
-    let mut fields = Fields::of(message);
-    while let Some((field, value)) = fields.next()? {
+    for field in Fields::of(message) {
+        let (field, value) = field?;
         take(field, value)?;
     }
     Ok(())

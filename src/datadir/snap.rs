@@ -12,9 +12,9 @@ use thiserror::Error;
 
 use super::json;
 use super::membership::{Member, Membership};
-use super::proto::{Garbled, Writer};
 use super::raft::{ConfState, EntryPlace, SnapshotRecord, each};
 use super::wal::FIRST_TERM;
+use crate::protobuf::{Garbled, Writer};
 
 /// The longest file that is believed.
 const LONGEST_FILE: u64 = 512 << 20;

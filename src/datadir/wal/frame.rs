@@ -1,7 +1,7 @@
 //! Frames and records: how the log lies in a file.
 
-use crate::datadir::proto::{Garbled, Writer};
 use crate::datadir::raft;
+use crate::protobuf::{Garbled, Writer};
 
 /// The bytes of the length word before each record.
 pub(super) const LENGTH_WORD: u64 = 8;

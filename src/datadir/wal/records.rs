@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::Error;
 use super::frame::{CRC, ENTRY, LENGTH_WORD, METADATA, Record, SNAPSHOT, STATE, lengths};
 use super::segments::{Segment, segments};
-use crate::datadir::proto::Garbled;
 use crate::datadir::raft::{
     ConfChange, Entry, EntryKind, EntryPlace, HardState, Metadata, SnapshotRecord,
 };
+use crate::protobuf::Garbled;
 
 /// The longest record that is believed: etcd takes requests of 1.5 MiB unless it is told otherwise.
 const LONGEST_RECORD: u64 = 512 << 20;

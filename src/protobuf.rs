@@ -10,18 +10,18 @@ const FIXED32: u64 = 5;
 
 /// Writes fields, in the order in which they are given, zero values included.
 #[derive(Debug, Default)]
-pub(super) struct Writer(Vec<u8>);
+pub struct Writer(Vec<u8>);
 
 impl Writer {
     /// Adds a number.
-    pub(super) fn number(mut self, field: u64, value: u64) -> Self {
+    pub fn number(mut self, field: u64, value: u64) -> Self {
         self.varint(field << 3 | VARINT);
         self.varint(value);
         self
     }
 
     /// Adds bytes, a text or a message.
-    pub(super) fn bytes(mut self, field: u64, value: &[u8]) -> Self {
+    pub fn bytes(mut self, field: u64, value: &[u8]) -> Self {
         self.varint(field << 3 | BYTES);
         self.varint(value.len() as u64);
         self.0.extend_from_slice(value);
@@ -29,7 +29,7 @@ impl Writer {
     }
 
     /// The message.
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub fn finish(self) -> Vec<u8> {
         self.0
     }
 
@@ -44,7 +44,7 @@ impl Writer {
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
     /// A number, whatever its kind.
     Number(u64),
     /// Bytes, a text, a message, or packed numbers.
@@ -55,22 +55,20 @@ pub(super) enum Value<'a> {
 
 /// A message that ends in the middle of a field, or has a field that cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Garbled;
+pub struct Garbled;
 
 /// Reads the fields of a message, one after the other.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a>(&'a [u8]);
+pub struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(message: &'a [u8]) -> Self {
+    /// Reads `message`.
+    #[must_use]
+    pub fn of(message: &'a [u8]) -> Self {
         Self(message)
     }
 
-    /// The next field's number and value; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Garbled> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
+    fn field(&mut self) -> Result<(u64, Value<'a>), Garbled> {
         let tag = varint(&mut self.0)?;
         let value = match tag & 7 {
             VARINT => Value::Number(varint(&mut self.0)?),
@@ -84,13 +82,29 @@ impl<'a> Fields<'a> {
         };
         match tag >> 3 {
             0 => Err(Garbled),
-            field => Ok(Some((field, value))),
+            field => Ok((field, value)),
         }
     }
 }
 
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u64, Value<'a>), Garbled>;
+
+    /// The next field's number and value; an error is the last item.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
 /// Reads the numbers of a repeated field that may be packed.
-pub(super) fn numbers(value: Value<'_>, into: &mut Vec<u64>) -> Result<(), Garbled> {
+pub fn numbers(value: Value<'_>, into: &mut Vec<u64>) -> Result<(), Garbled> {
     match value {
         Value::Number(number) => into.push(number),
         Value::Bytes(mut packed) => {
@@ -105,7 +119,7 @@ pub(super) fn numbers(value: Value<'_>, into: &mut Vec<u64>) -> Result<(), Garbl
 
 impl<'a> Value<'a> {
     /// The number that it is.
-    pub(super) fn number(self) -> Result<u64, Garbled> {
+    pub fn number(self) -> Result<u64, Garbled> {
         match self {
             Self::Number(number) => Ok(number),
             _ => Err(Garbled),
@@ -113,7 +127,7 @@ impl<'a> Value<'a> {
     }
 
     /// The bytes that it is.
-    pub(super) fn bytes(self) -> Result<&'a [u8], Garbled> {
+    pub fn bytes(self) -> Result<&'a [u8], Garbled> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(Garbled),
@@ -152,12 +166,7 @@ mod tests {
     use super::*;
 
     fn all(message: &[u8]) -> Result<Vec<(u64, Value<'_>)>, Garbled> {
-        let mut fields = Fields::of(message);
-        let mut all = Vec::new();
-        while let Some(field) = fields.next()? {
-            all.push(field);
-        }
-        Ok(all)
+        Fields::of(message).collect()
     }
 
     #[test]
