@@ -14,8 +14,10 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use etcd_client::GetOptions;
 use scratch::tools::newest_etcd;
 use scratch::{Cluster, Etcdrx};
+use serde_json::Value;
 
 #[tokio::main]
 async fn main() {
@@ -28,7 +30,7 @@ async fn main() {
         "Starting three members of etcd {} with mutual TLS, on loopback",
         release.version()
     ));
-    let cluster = Cluster::of(&release)
+    let mut cluster = Cluster::of(&release)
         .members(3)
         .tls()
         .below(&folder)
@@ -57,20 +59,70 @@ async fn main() {
     show(&etcdrx, &["list"]);
     show(&etcdrx, &["show", "latest"]);
 
-    say("Is it readable, and what etcd wrote?");
-    show(&etcdrx, &["verify", "--all", "--quiet"]);
+    say(
+        "Is it readable, and what etcd wrote? Every page, every record, and their hash as the members computed it",
+    );
+    show(&etcdrx, &["verify", "--all", "--deep", "--quiet"]);
+
+    say("What is in the newest, and what changed since the first?");
+    show(&etcdrx, &["snapshot", "status", "latest"]);
+    let first = first_backup(&etcdrx);
+    let prefix = ["--prefix", "/demo/second/00"];
+    show(
+        &etcdrx,
+        &[&["snapshot", "diff", &first, "latest"][..], &prefix].concat(),
+    );
 
     say("What would the retention remove?");
     show(&etcdrx, &["prune", "--dry-run"]);
+
+    say("The disaster: all three members are killed at once, and their data is gone");
+    cluster.kill_all();
+    let lost = folder.join("lost");
+    fs::create_dir(&lost).unwrap();
+    for member in &cluster.members {
+        fs::rename(member.data_dir(), lost.join(member.name())).unwrap();
+        println!("  {} is gone", member.data_dir().display());
+    }
+
+    say("Restoring the newest backup for all three members, in one pass");
+    let initial_cluster = cluster.initial_cluster();
+    let directory = cluster.directory().display().to_string();
+    let arguments = [
+        "restore",
+        "latest",
+        "--initial-cluster",
+        &initial_cluster,
+        "--all-members",
+        &directory,
+    ];
+    let raised = ["--bump-revision", "auto", "--mark-compacted"];
+    show(&etcdrx, &[&arguments[..], &raised].concat());
+    let member = cluster.members[0].data_dir().display().to_string();
+    show(&etcdrx, &["node", "inspect", &member]);
+
+    say("Starting the members again");
+    cluster.start_all().await;
+    show(&etcdrx, &["check", "--quiet"]);
+    let keys = cluster
+        .client()
+        .await
+        .get("/demo/", Some(all_below()))
+        .await
+        .unwrap();
+    println!("\nThe cluster serves {} keys again.", keys.count());
+    assert_eq!(keys.count(), 6000, "all of them were in the backup");
 
     drop(cluster);
     say("Done");
     println!(
         "A three-member cluster was started, backed up three times while it was written to, and stopped again.\n\
-         Every backup was read back before it was listed, and verified once more after.\n\n\
+         Every backup was read back before it was listed, and verified once more after. Then all members lost their data,\n\
+         and came back from the newest backup with every key.\n\n\
          What to try next, in the folder .demo:\n  \
          etcdrx show                          one backup, with its digests and its history\n  \
-         etcdrx fetch latest -o snapshot.db   the snapshot file, ready for `etcdutl snapshot restore`\n  \
+         etcdrx snapshot keys latest          the keys in it; `get`, `diff` and `extract` show more\n  \
+         etcdrx fetch latest -o snapshot.db   the snapshot file, as etcd streamed it\n  \
          etcdrx pin latest                    no prune removes it\n\n\
          The program is {}",
         program().display()
@@ -81,6 +133,17 @@ async fn main() {
 fn program() -> PathBuf {
     let examples = env::current_exe().unwrap();
     examples.parent().unwrap().parent().unwrap().join("etcdrx")
+}
+
+/// The oldest backup's id.
+fn first_backup(etcdrx: &Etcdrx) -> String {
+    let list: Value = serde_json::from_str(&etcdrx.run(["list", "--json"]).stdout).unwrap();
+    let oldest = list["backups"].as_array().unwrap().last().unwrap();
+    oldest["id"].as_str().unwrap().to_owned()
+}
+
+fn all_below() -> GetOptions {
+    GetOptions::new().with_prefix().with_count_only()
 }
 
 fn configure(cluster: &Cluster, folder: &Path) {

@@ -2,6 +2,7 @@
 //!
 //! The library never prints, never exits and reads no environment: the binary does.
 
+pub mod apply;
 pub mod backend;
 pub mod backup;
 pub mod bolt;

@@ -134,6 +134,23 @@ impl Failure {
         )
     }
 
+    pub(super) fn not_a_key(path: &Path, line: usize) -> Self {
+        let message = format!("line {line} of {} is no key with a value", path.display());
+        Self::plain(
+            Exit::Usage,
+            message,
+            "nothing was put; `etcdrx snapshot extract` writes such lines",
+        )
+    }
+
+    pub(super) fn no_endpoints() -> Self {
+        Self::plain(
+            Exit::Usage,
+            "no endpoints are configured",
+            "--endpoints names them, or `endpoints` in [cluster]",
+        )
+    }
+
     pub(super) fn file_exists(path: &Path) -> Self {
         let message = format!("{} exists already", path.display());
         Self::plain(

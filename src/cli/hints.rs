@@ -7,7 +7,7 @@ use etcdrx::config::Error as ConfigError;
 use etcdrx::datadir::{build, edit, inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
-use etcdrx::{backend, backup, fetch, id, prune, restore, source, verify};
+use etcdrx::{apply, backend, backup, fetch, id, prune, restore, source, verify};
 
 use super::failure::{Exit, Failure};
 
@@ -36,6 +36,7 @@ failure_from! {
     membership::Error => membership_exit,
     restore::Error => restore_exit,
     inspect::Error => inspect_exit,
+    apply::Error => apply_exit,
     id::Error => id_exit,
 }
 
@@ -390,4 +391,9 @@ fn inspect_exit(_: &inspect::Error) -> (Exit, &'static str) {
         Exit::Usage,
         "a data directory is what etcd's --data-dir names; it holds `member`. Only its owner and root may look into it",
     )
+}
+
+fn apply_exit(error: &apply::Error) -> (Exit, &'static str) {
+    let apply::Error::Etcd { source } = error;
+    etcd_exit(source)
 }

@@ -7,6 +7,7 @@ mod diagnosis;
 mod hashkv;
 mod snapshot;
 mod status;
+mod write;
 
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use diagnosis::Diagnosis;
 pub use hashkv::{MemberHash, disagreements};
 pub use snapshot::Snapshot;
 pub use status::{MemberStatus, probe_all};
+pub use write::{BATCH_KEYS, Live, Put};
 
 /// Why etcd could not be asked, or what it answered instead.
 #[expect(missing_docs, reason = "the messages name the fields")]

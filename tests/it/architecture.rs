@@ -63,7 +63,7 @@ const FLOORS: &[&[&str]] = &[
     &["etcd", "notify", "repository"],
     &["catalog"],
     &[
-        "backup", "check", "fetch", "pin", "prune", "restore", "source", "verify",
+        "apply", "backup", "check", "fetch", "pin", "prune", "restore", "source", "verify",
     ],
 ];
 

@@ -1,5 +1,6 @@
 //! `etcdrx snapshot`: what a database holds, natively.
 
+mod apply;
 mod diff;
 mod hashkv;
 mod keys;
@@ -33,6 +34,8 @@ pub(crate) enum SnapshotCommand {
     Diff(diff::DiffArgs),
     /// Keys and values as JSON Lines, to look at or to put back
     Extract(keys::ExtractArgs),
+    /// Put extracted keys back into a live cluster, where nobody changed them in between
+    Apply(apply::ApplyArgs),
 }
 
 pub(super) async fn run(context: &Context<'_>, command: &SnapshotCommand) -> Outcome {
@@ -43,6 +46,7 @@ pub(super) async fn run(context: &Context<'_>, command: &SnapshotCommand) -> Out
         SnapshotCommand::Get(args) => keys::get(context, args).await,
         SnapshotCommand::Diff(args) => diff::run(context, args).await,
         SnapshotCommand::Extract(args) => keys::extract(context, args).await,
+        SnapshotCommand::Apply(args) => apply::run(context, args).await,
     }
 }
 
