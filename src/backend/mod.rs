@@ -1,6 +1,7 @@
 //! What etcd keeps in its database: buckets, records, and what follows from them.
 
 mod contents;
+mod crc;
 #[cfg(test)]
 pub(crate) mod golden;
 mod hashkv;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::Error;
 use super::contents::{Contents, contents};
+use super::crc::Joined;
 use super::status::{BucketCount, Keys, Status, append_leaf};
 use super::store::Store;
 use super::sweep::{INLINE, Kept, LeafNote, Note};
@@ -41,10 +42,10 @@ impl Swept {
             leaves: Vec::new(),
         };
         trees.walk.buckets()?;
-        let mut hash = 0;
+        let mut hash = Joined::from(0);
         let mut buckets = Vec::new();
         for bucket in store.buckets() {
-            hash = crc32c::crc32c_append(hash, &bucket.name);
+            hash.append(&bucket.name);
             let keys = trees.take(bucket, &mut hash)?;
             buckets.push(BucketCount {
                 name: String::from_utf8_lossy(&bucket.name).into_owned(),
@@ -55,7 +56,7 @@ impl Swept {
         let Trees { walk, leaves, .. } = trees;
         let alive = alive(&leaves, &records);
         let status = Status {
-            hash,
+            hash: hash.crc(),
             revision: Revision(newest(&leaves, &records)),
             record_count: buckets.iter().map(|bucket| bucket.keys).sum(),
             live_keys: alive.len() as u64,
@@ -98,27 +99,27 @@ impl Swept {
             });
         }
         let mut left_out = self.left_out(revision.0, compacted.0);
-        let mut hash = crc32c::crc32c(b"key");
+        let mut hash = Joined::from(crc32c::crc32c(b"key"));
         for leaf in &self.leaves {
             let notes = &self.records[leaf.records()];
             let all_in = notes.last().is_none_or(|last| last.main <= revision.0);
             let next = left_out.last();
             if all_in && next.is_none_or(|index| !leaf.records().contains(index)) {
-                hash = crc32c::crc32c_combine(hash, leaf.crc, bytes(notes));
+                hash.add(leaf.crc, bytes(notes));
                 continue;
             }
             for (index, note) in leaf.records().zip(notes) {
                 if left_out.last() == Some(&index) {
                     left_out.pop();
                 } else if note.main <= revision.0 {
-                    hash = crc32c::crc32c_combine(hash, note.crc, note.bytes());
+                    hash.add(note.crc, note.bytes());
                 }
             }
         }
         Ok(HashKv {
             revision,
             compact_revision: compacted,
-            hash,
+            hash: hash.crc(),
         })
     }
 
@@ -151,6 +152,13 @@ impl Swept {
         }
         superseded
     }
+}
+
+/// How long the keys and values of a leaf are.
+fn size(leaf: Leaf<'_>) -> usize {
+    leaf.elements()
+        .map(|element| element.key.len() + element.value.len())
+        .sum()
 }
 
 fn bytes(notes: &[Note]) -> usize {
@@ -190,11 +198,11 @@ struct Trees<'a> {
 
 impl Trees<'_> {
     /// Adds a bucket's keys and values to `hash` and tells how many keys there are.
-    fn take(&mut self, bucket: &Bucket, hash: &mut u32) -> Result<u64, Error> {
+    fn take(&mut self, bucket: &Bucket, hash: &mut Joined) -> Result<u64, Error> {
         let mut keys = 0;
         if bucket.name != b"key" {
             let visit = &mut |_, leaf: Leaf<'_>| {
-                *hash = append_leaf(*hash, leaf);
+                hash.add(append_leaf(0, leaf), size(leaf));
                 keys += leaf.count() as u64;
                 ControlFlow::Continue(())
             };
@@ -207,7 +215,7 @@ impl Trees<'_> {
         }
         for leaf in &self.leaves {
             let notes = &self.records[leaf.records()];
-            *hash = crc32c::crc32c_combine(*hash, leaf.crc, bytes(notes));
+            hash.add(leaf.crc, bytes(notes));
             keys += notes.len() as u64;
         }
         Ok(keys)

@@ -1,8 +1,8 @@
 //! The snapshot's way into the first data directory, proven as it goes.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -13,10 +13,10 @@ use crate::id::Digest;
 use crate::progress::{Event, Progress};
 use crate::verify::{self, read_and_judge};
 
-/// How much is copied at a time.
-const PIECE_BYTES: usize = 1 << 20;
-/// How many pieces wait for their digest, at most.
-const PIECES: usize = 4;
+/// How much is copied before it is digested.
+const COPY_BYTES: u64 = 8 << 20;
+/// How much is digested at a time: what fits into a core's own cache.
+const PIECE_BYTES: usize = 128 << 10;
 /// Every database is a whole number of these, and the trailer comes behind.
 const SECTOR_BYTES: u64 = 512;
 
@@ -65,7 +65,7 @@ impl Origin<'_> {
     }
 }
 
-/// Copies a snapshot file; another thread digests the same bytes at the same time.
+/// Copies a snapshot file; another thread digests what was written, as it comes.
 fn copy_proven(
     from: &Path,
     unproven: bool,
@@ -75,6 +75,10 @@ fn copy_proven(
 ) -> Result<(), Error> {
     let read = |source| Error::Read {
         path: from.to_owned(),
+        source,
+    };
+    let write = |source| Error::Write {
+        path: to_path.to_owned(),
         source,
     };
     let mut source = File::open(from).map_err(read)?;
@@ -88,23 +92,20 @@ fn copy_proven(
     }
     let content_bytes = size_bytes - if has_trailer { trailer_bytes } else { 0 };
     let found = thread::scope(|scope| {
-        let (pieces, to_digest) = mpsc::sync_channel::<Vec<u8>>(PIECES);
-        let (used, spare) = mpsc::channel();
-        let digester = scope.spawn(move || digest(&to_digest, &used));
+        let (copied, to_digest) = mpsc::channel();
+        let digester = scope.spawn(|| digest(to_path, to_digest));
         let mut done = 0;
         while done < content_bytes {
-            let mut piece: Vec<u8> = spare.try_recv().unwrap_or_default();
-            let left = usize::try_from(content_bytes - done).unwrap_or(PIECE_BYTES);
-            piece.resize(left.min(PIECE_BYTES), 0);
-            source.read_exact(&mut piece).map_err(read)?;
-            to.write_all(&piece).map_err(|source| Error::Write {
-                path: to_path.to_owned(),
-                source,
-            })?;
-            done += piece.len() as u64;
+            let piece = COPY_BYTES.min(content_bytes - done);
+            // The kernel copies, where it can.
+            let length = io::copy(&mut (&source).take(piece), to).map_err(write)?;
+            if length < piece {
+                return Err(read(io::ErrorKind::UnexpectedEof.into()));
+            }
+            done += length;
             if !unproven {
-                pieces
-                    .send(piece)
+                copied
+                    .send(done)
                     .expect("the digester lives until the channel is dropped");
             }
             progress.event(Event::Bytes {
@@ -112,8 +113,11 @@ fn copy_proven(
                 total: Some(content_bytes),
             });
         }
-        drop(pieces);
-        Ok(digester.join().expect("digesting does not panic"))
+        drop(copied);
+        digester
+            .join()
+            .expect("digesting does not panic")
+            .map_err(write)
     })?;
     if unproven {
         return Ok(());
@@ -130,12 +134,20 @@ fn copy_proven(
     }
 }
 
-fn digest(pieces: &mpsc::Receiver<Vec<u8>>, used: &mpsc::Sender<Vec<u8>>) -> Digest {
+/// Digests what was written, as far as it is told that the copy has come.
+fn digest(path: &Path, copied: mpsc::Receiver<u64>) -> io::Result<Digest> {
+    let file = File::open(path)?;
     let mut sha256 = Sha256::default();
-    for piece in pieces {
-        sha256.update(&piece);
-        // Nobody may want it any more.
-        let _ = used.send(piece);
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut at = 0;
+    for end in copied {
+        while at < end {
+            let length =
+                usize::try_from(end - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+            file.read_exact_at(&mut piece[..length], at)?;
+            sha256.update(&piece[..length]);
+            at += length as u64;
+        }
     }
-    sha256.finish()
+    Ok(sha256.finish())
 }
