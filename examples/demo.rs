@@ -67,7 +67,7 @@ async fn main() {
     say("What is in the newest, and what changed since the first?");
     show(&etcdrx, &["snapshot", "status", "latest"]);
     let first = first_backup(&etcdrx);
-    let prefix = ["--prefix", "/demo/second/00"];
+    let prefix = ["--prefix", "/demo/second/0000199"];
     show(
         &etcdrx,
         &[&["snapshot", "diff", &first, "latest"][..], &prefix].concat(),

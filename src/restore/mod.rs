@@ -270,16 +270,9 @@ fn findings(held: &Contents, edits: &Edits, storage_version: Option<&[u8]>) -> V
         findings.push(Finding::warning("downgrade", message));
     }
     let written = storage_version.and_then(|text| Release::read(&String::from_utf8_lossy(text)));
-    match (written, edits.for_release) {
-        (Some(Release::V3_7), None) => {
-            let message = "the snapshot is of storage version 3.7: etcd 3.6 refuses it unless it is restored with --for-version 3.6";
-            findings.push(Finding::warning("version", message));
-        }
-        (None, Some(Release::V3_7)) => {
-            let message = "the snapshot is of etcd 3.5 or older, and etcd forbids the step to 3.7: start it with 3.6 first";
-            findings.push(Finding::warning("version", message));
-        }
-        _ => {}
+    if (written, edits.for_release) == (None, Some(Release::V3_7)) {
+        let message = "the snapshot is of etcd 3.5 or older, and etcd forbids the step to 3.7: start it with 3.6 first";
+        findings.push(Finding::warning("version", message));
     }
     findings
 }
