@@ -45,37 +45,53 @@ async fn main() {
     say("Does the setup work?");
     show(&etcdrx, &["check"]);
 
+    back_up(&cluster, &etcdrx).await;
+    look(&etcdrx);
+    lose_everything(&cluster, &folder);
+    bring_back(&mut cluster, &etcdrx).await;
+
+    drop(cluster);
+    conclude();
+}
+
+/// Three backups, while the cluster is written to.
+async fn back_up(cluster: &Cluster, etcdrx: &Etcdrx) {
     say("Writing 2,000 keys, and taking a backup");
     cluster.put_many("/demo/first/", 2000, 500).await;
-    show(&etcdrx, &["backup"]);
+    show(etcdrx, &["backup"]);
 
     say("Writing more, and taking two more backups");
     cluster.put_many("/demo/second/", 2000, 500).await;
-    show(&etcdrx, &["backup", "--quiet"]);
+    show(etcdrx, &["backup", "--quiet"]);
     cluster.put_many("/demo/third/", 2000, 500).await;
-    show(&etcdrx, &["backup", "--quiet"]);
+    show(etcdrx, &["backup", "--quiet"]);
+}
 
+/// What is there, whether it is sound, what is in it, and what would go.
+fn look(etcdrx: &Etcdrx) {
     say("What is there?");
-    show(&etcdrx, &["list"]);
-    show(&etcdrx, &["show", "latest"]);
+    show(etcdrx, &["list"]);
+    show(etcdrx, &["show", "latest"]);
 
     say(
         "Is it readable, and what etcd wrote? Every page, every record, and their hash as the members computed it",
     );
-    show(&etcdrx, &["verify", "--all", "--deep", "--quiet"]);
+    show(etcdrx, &["verify", "--all", "--deep", "--quiet"]);
 
     say("What is in the newest, and what changed since the first?");
-    show(&etcdrx, &["snapshot", "status", "latest"]);
-    let first = first_backup(&etcdrx);
+    show(etcdrx, &["snapshot", "status", "latest"]);
+    let first = first_backup(etcdrx);
     let prefix = ["--prefix", "/demo/second/0000199"];
     show(
-        &etcdrx,
+        etcdrx,
         &[&["snapshot", "diff", &first, "latest"][..], &prefix].concat(),
     );
 
     say("What would the retention remove?");
-    show(&etcdrx, &["prune", "--dry-run"]);
+    show(etcdrx, &["prune", "--dry-run"]);
+}
 
+fn lose_everything(cluster: &Cluster, folder: &Path) {
     say("The disaster: all three members are killed at once, and their data is gone");
     cluster.kill_all();
     let lost = folder.join("lost");
@@ -84,7 +100,9 @@ async fn main() {
         fs::rename(member.data_dir(), lost.join(member.name())).unwrap();
         println!("  {} is gone", member.data_dir().display());
     }
+}
 
+async fn bring_back(cluster: &mut Cluster, etcdrx: &Etcdrx) {
     say("Restoring the newest backup for all three members, in one pass");
     let initial_cluster = cluster.initial_cluster();
     let directory = cluster.directory().display().to_string();
@@ -97,13 +115,13 @@ async fn main() {
         &directory,
     ];
     let raised = ["--bump-revision", "auto", "--mark-compacted"];
-    show(&etcdrx, &[&arguments[..], &raised].concat());
+    show(etcdrx, &[&arguments[..], &raised].concat());
     let member = cluster.members[0].data_dir().display().to_string();
-    show(&etcdrx, &["node", "inspect", &member]);
+    show(etcdrx, &["node", "inspect", &member]);
 
     say("Starting the members again");
     cluster.start_all().await;
-    show(&etcdrx, &["check", "--quiet"]);
+    show(etcdrx, &["check", "--quiet"]);
     let keys = cluster
         .client()
         .await
@@ -112,8 +130,9 @@ async fn main() {
         .unwrap();
     println!("\nThe cluster serves {} keys again.", keys.count());
     assert_eq!(keys.count(), 6000, "all of them were in the backup");
+}
 
-    drop(cluster);
+fn conclude() {
     say("Done");
     println!(
         "A three-member cluster was started, backed up three times while it was written to, and stopped again.\n\

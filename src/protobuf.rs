@@ -14,6 +14,7 @@ pub struct Writer(Vec<u8>);
 
 impl Writer {
     /// Adds a number.
+    #[must_use]
     pub fn number(mut self, field: u64, value: u64) -> Self {
         self.varint(field << 3 | VARINT);
         self.varint(value);
@@ -21,6 +22,7 @@ impl Writer {
     }
 
     /// Adds bytes, a text or a message.
+    #[must_use]
     pub fn bytes(mut self, field: u64, value: &[u8]) -> Self {
         self.varint(field << 3 | BYTES);
         self.varint(value.len() as u64);
@@ -29,6 +31,7 @@ impl Writer {
     }
 
     /// The message.
+    #[must_use]
     pub fn finish(self) -> Vec<u8> {
         self.0
     }
@@ -104,6 +107,9 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Reads the numbers of a repeated field that may be packed.
+///
+/// # Errors
+/// If they are none.
 pub fn numbers(value: Value<'_>, into: &mut Vec<u64>) -> Result<(), Garbled> {
     match value {
         Value::Number(number) => into.push(number),
@@ -119,6 +125,9 @@ pub fn numbers(value: Value<'_>, into: &mut Vec<u64>) -> Result<(), Garbled> {
 
 impl<'a> Value<'a> {
     /// The number that it is.
+    ///
+    /// # Errors
+    /// If it is none.
     pub fn number(self) -> Result<u64, Garbled> {
         match self {
             Self::Number(number) => Ok(number),
@@ -127,6 +136,9 @@ impl<'a> Value<'a> {
     }
 
     /// The bytes that it is.
+    ///
+    /// # Errors
+    /// If it is a number.
     pub fn bytes(self) -> Result<&'a [u8], Garbled> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),

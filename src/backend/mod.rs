@@ -27,7 +27,7 @@ pub use kubernetes::KubernetesObject;
 pub use record::{KeyValue, RecordKey};
 pub use scan::{Facts, Scan};
 pub use status::{BucketCount, Status, status};
-pub use store::{Place, Record, Store};
+pub use store::{Entry, Place, Record, Store};
 pub use sweep::Sweep;
 pub use swept::Swept;
 

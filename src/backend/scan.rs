@@ -71,7 +71,7 @@ impl Scan {
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut pager = std::mem::take(&mut self.pager);
         pager.feed(bytes, &mut |meta, number, page| {
-            self.page(meta, number, page)
+            self.page(meta, number, page);
         });
         self.pager = pager;
     }

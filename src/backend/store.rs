@@ -65,6 +65,9 @@ impl<'a> Record<'a> {
     }
 }
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// Receives one record after the other.
 type Visit<'v> = dyn FnMut(Record<'_>) -> Result<ControlFlow<()>, Error> + 'v;
 
@@ -110,7 +113,7 @@ impl<B: Bytes> Store<B> {
     ///
     /// # Errors
     /// If it is damaged, or cannot be read.
-    pub fn entries(&self, name: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub fn entries(&self, name: &str) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         if let Some(bucket) = self.bucket(name) {
             let mut walk = Walk::new(&self.database);

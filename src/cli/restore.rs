@@ -18,6 +18,7 @@ use super::failure::{Exit, Failure};
 
 /// `restore`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct RestoreArgs {
     /// Snapshot file, backup id, or `latest`; with --skip-hash-check also a member's db file
     pub(crate) source: String,

@@ -31,6 +31,7 @@ pub fn decode(input: Receiver<Bytes>, sink: &mut dyn FnMut(&[u8]) -> io::Result<
 }
 
 /// As [`decode`], with every page and record of the database looked at as it goes by.
+#[must_use]
 pub fn decode_deep(input: Receiver<Bytes>) -> Decoded {
     run(Plain::deep(), input, &mut |_| Ok(()))
 }

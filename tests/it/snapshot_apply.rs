@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::scratch::{Cluster, tools::newest_etcd};
+use crate::scratch::{Cluster, Etcdrx, tools::newest_etcd};
 use crate::setup::{Workplace, assert_ends};
 
 async fn value(cluster: &Cluster, key: &str) -> Option<Vec<u8>> {
@@ -42,19 +42,7 @@ async fn extracted_keys_go_back_and_only_where_that_is_said() {
         .await
         .unwrap();
 
-    let dry = etcdrx.run(["snapshot", "apply", path]).success();
-    assert!(dry.stdout.contains("201 would be created"), "{dry:?}");
-    assert!(
-        dry.stdout
-            .contains("! /shop/00000201 has another value now"),
-        "{dry:?}"
-    );
-    assert_eq!(
-        value(&cluster, "/shop/00000007").await,
-        None,
-        "a dry run puts nothing"
-    );
-
+    nothing_is_put_without_a_yes(&cluster, &etcdrx, path).await;
     let applied = etcdrx.run(["snapshot", "apply", path, "--yes", "--json"]);
     assert_eq!(applied.code, 3, "a key was left alone: {applied:?}");
     let answer = applied.json();
@@ -82,6 +70,14 @@ async fn extracted_keys_go_back_and_only_where_that_is_said() {
         .json();
     assert_eq!((&again["put"], &again["same"]), (&0.into(), &251.into()));
     assert_eq!(value(&cluster, "/other").await.unwrap(), b"untouched");
+}
+
+async fn nothing_is_put_without_a_yes(cluster: &Cluster, etcdrx: &Etcdrx, path: &str) {
+    let dry = etcdrx.run(["snapshot", "apply", path]).success();
+    assert!(dry.stdout.contains("201 would be created"), "{dry:?}");
+    let other = "! /shop/00000201 has another value now";
+    assert!(dry.stdout.contains(other), "{dry:?}");
+    assert_eq!(value(cluster, "/shop/00000007").await, None);
 }
 
 #[tokio::test]

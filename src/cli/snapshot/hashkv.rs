@@ -34,19 +34,15 @@ pub(crate) struct HashkvArgs {
 pub(super) async fn run(context: &Context<'_>, args: &HashkvArgs) -> Outcome {
     let revision = args.rev.filter(|revision| *revision != 0).map(Revision);
     let compact_revision = args.compact_rev.map(Revision);
-    let hash = match is_file(&args.source) {
-        true => {
-            let source = open_file(context, &args.source)?;
-            source.check_trailer()?;
-            let store = source.store()?;
-            hashkv(&store, revision, compact_revision).map_err(|error| source.told(error))?
-        }
-        false => {
-            let swept = sweep(context, &args.source, &args.repository).await?;
-            let name = Path::new(&args.source);
-            let hash = swept.hashkv(revision, compact_revision);
-            hash.map_err(|error| source::Error::of(name, error))?
-        }
+    let hash = if is_file(&args.source) {
+        let source = open_file(context, &args.source)?;
+        source.check_trailer()?;
+        let store = source.store()?;
+        hashkv(&store, revision, compact_revision).map_err(|error| source.told(error))?
+    } else {
+        let swept = sweep(context, &args.source, &args.repository).await?;
+        let hash = swept.hashkv(revision, compact_revision);
+        hash.map_err(|error| source::Error::of(Path::new(&args.source), error))?
     };
     match context.screen.json {
         true => context.screen.answer_json(&serde_json::json!({

@@ -35,6 +35,7 @@ pub(crate) struct KeysArgs {
 
 /// `snapshot get`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct GetArgs {
     /// Snapshot file, a member's db file, backup id, or `latest`
     pub(crate) source: String,
