@@ -1,29 +1,45 @@
 //! Ctrl-C and SIGTERM: the first asks for a clean end, the second ends at once.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
+use std::thread;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::{Exit, Failure};
 
 /// A token that is cancelled by the first signal.
+///
+/// Signals are waited for on a thread of their own: a command may be busy on the other one.
 pub(super) fn interrupt() -> Result<CancellationToken, Failure> {
     let token = CancellationToken::new();
-    let mut interrupts = signal(SignalKind::interrupt()).map_err(Failure::no_runtime)?;
-    let mut terminations = signal(SignalKind::terminate()).map_err(Failure::no_runtime)?;
     let cancelled = token.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupts.recv() => {}
-                _ = terminations.recv() => {}
-            }
-            if cancelled.is_cancelled() {
-                leave_at_once();
-            }
-            cancelled.cancel();
-        }
-    });
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::no_runtime)?;
+    let listen = || -> io::Result<[Signal; 2]> {
+        let _inside = runtime.enter();
+        Ok([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        ])
+    };
+    let signals = listen().map_err(Failure::no_runtime)?;
+    thread::spawn(move || runtime.block_on(obey(signals, &cancelled)));
     Ok(token)
+}
+
+async fn obey([mut interrupts, mut terminations]: [Signal; 2], token: &CancellationToken) {
+    loop {
+        tokio::select! {
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+        }
+        if token.is_cancelled() {
+            leave_at_once();
+        }
+        token.cancel();
+    }
 }
 
 #[expect(

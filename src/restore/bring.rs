@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
+use tokio::task::yield_now;
+
 use super::{Error, Origin};
 use crate::codec::{Sha256, TRAILER_BYTES};
 use crate::id::Digest;
@@ -48,7 +50,7 @@ impl Origin<'_> {
             Self::File {
                 path: from,
                 unproven,
-            } => copy_proven(from, *unproven, &mut file, path, progress),
+            } => copy_proven(from, *unproven, &mut file, path, progress).await,
             Self::Backup { folder, backup } => {
                 let read =
                     read_and_judge(folder, backup, progress, move |bytes| file.write_all(bytes));
@@ -65,8 +67,8 @@ impl Origin<'_> {
     }
 }
 
-/// Copies a snapshot file; another thread digests what was written, as it comes.
-fn copy_proven(
+/// Copies a snapshot file; another thread digests what was written, as it comes. Can be given up between two pieces.
+async fn copy_proven(
     from: &Path,
     unproven: bool,
     to: &mut File,
@@ -91,34 +93,29 @@ fn copy_proven(
         });
     }
     let content_bytes = size_bytes - if has_trailer { trailer_bytes } else { 0 };
-    let found = thread::scope(|scope| {
-        let (copied, to_digest) = mpsc::channel();
-        let digester = scope.spawn(|| digest(to_path, to_digest));
-        let mut done = 0;
-        while done < content_bytes {
-            let piece = COPY_BYTES.min(content_bytes - done);
-            // The kernel copies, where it can.
-            let length = io::copy(&mut (&source).take(piece), to).map_err(write)?;
-            if length < piece {
-                return Err(read(io::ErrorKind::UnexpectedEof.into()));
-            }
-            done += length;
-            if !unproven {
-                copied
-                    .send(done)
-                    .expect("the digester lives until the channel is dropped");
-            }
-            progress.event(Event::Bytes {
-                done,
-                total: Some(content_bytes),
-            });
+    let (copied, to_digest) = mpsc::channel();
+    let digested = to_path.to_owned();
+    let digester = thread::spawn(move || digest(&digested, &to_digest));
+    let mut done = 0;
+    while done < content_bytes {
+        let piece = COPY_BYTES.min(content_bytes - done);
+        // The kernel copies, where it can.
+        let length = io::copy(&mut (&source).take(piece), to).map_err(write)?;
+        if length < piece {
+            return Err(read(io::ErrorKind::UnexpectedEof.into()));
         }
-        drop(copied);
-        digester
-            .join()
-            .expect("digesting does not panic")
-            .map_err(write)
-    })?;
+        done += length;
+        // A digester that could not read says so at the end.
+        let _ = copied.send(if unproven { 0 } else { done });
+        progress.event(Event::Bytes {
+            done,
+            total: Some(content_bytes),
+        });
+        yield_now().await;
+    }
+    drop(copied);
+    let found = digester.join().expect("digesting does not panic");
+    let found = found.map_err(write)?;
     if unproven {
         return Ok(());
     }
@@ -135,7 +132,7 @@ fn copy_proven(
 }
 
 /// Digests what was written, as far as it is told that the copy has come.
-fn digest(path: &Path, copied: mpsc::Receiver<u64>) -> io::Result<Digest> {
+fn digest(path: &Path, copied: &mpsc::Receiver<u64>) -> io::Result<Digest> {
     let file = File::open(path)?;
     let mut sha256 = Sha256::default();
     let mut piece = vec![0; PIECE_BYTES];
