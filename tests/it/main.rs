@@ -25,6 +25,8 @@ mod etcd_passwords;
 mod etcd_round_trip;
 mod etcd_streams;
 mod etcd_survivors;
+mod restore_matrix;
+mod restore_setup;
 mod scratch;
 mod scratch_servers;
 mod setup;
