@@ -30,6 +30,8 @@ mod restore_setup;
 mod scratch;
 mod scratch_servers;
 mod setup;
+mod snapshot_history;
+mod snapshot_truth;
 mod store_damage;
 mod store_disk;
 mod store_faults;

@@ -1,0 +1,412 @@
+//! What etcdrx reads from a snapshot is what the live server said, and what etcd's own tools say, of every version.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use etcd_client::{Client, GetOptions};
+use serde_json::{Value, json};
+
+use crate::restore_setup::{
+    Keys, Known, bytes_of, key_of, keys_at, keys_in, save_snapshot, write_history,
+};
+use crate::scratch::{Cluster, EtcdRelease, Output, process, program, tools};
+use crate::setup::{Workplace, etcdrx};
+use crate::snapshot_history::History;
+
+/// Runs `etcdrx snapshot`.
+fn snapshot(arguments: &[&str]) -> Output {
+    etcdrx().run(["snapshot"].iter().chain(arguments)).success()
+}
+
+fn snapshot_json(arguments: &[&str]) -> Value {
+    let json = ["--json"];
+    snapshot(&[arguments, &json].concat()).json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_what_the_tools_of_every_etcd_say() {
+    for release in tools::etcd_versions() {
+        let workplace = Workplace::new();
+        let path = workplace.path("snapshot.db");
+        let cluster = Cluster::of(&release).start().await;
+        write_history(&cluster).await;
+        let mut client = cluster.client().await;
+        save_snapshot(&mut client, &path).await;
+        let revision = client.status().await.unwrap().header().unwrap().revision();
+        let all = GetOptions::new().with_all_keys().with_count_only();
+        let live_keys = client.get("", Some(all)).await.unwrap().count();
+
+        let ours = snapshot_json(&["status", path.to_str().unwrap()]);
+
+        assert_eq!(ours["revision"], revision);
+        assert_eq!(ours["liveKeys"], live_keys);
+        assert_eq!(ours["totalSize"], fs::metadata(&path).unwrap().len() - 32);
+        for tool in tools::etcd_versions() {
+            let theirs = tools_status(&tool, &path);
+            let total = match tool.minor() {
+                ..=5 => &ours["recordCount"],
+                _ => &ours["liveKeys"],
+            };
+            println!("{} read by {}: {theirs}", release.version(), tool.version());
+            assert_eq!(theirs["hash"], ours["hash"]);
+            assert_eq!(theirs["revision"], ours["revision"]);
+            assert_eq!(theirs["totalSize"], ours["totalSize"]);
+            assert_eq!(theirs["totalKey"], *total);
+            if tool.minor() >= 6 {
+                assert_eq!(theirs["version"], ours["version"]);
+            }
+            if tool.version() == release.version() {
+                assert_eq!(ours["totalKey"], *total);
+            }
+        }
+    }
+}
+
+/// What another tool says of a copy: some write to what they read.
+fn tools_status(tool: &EtcdRelease, path: &Path) -> Value {
+    let copy = path.with_extension("copy");
+    fs::copy(path, &copy).unwrap();
+    let mut status = process::command(&tool.etcdutl());
+    status.args(["snapshot", "status", "-w", "json"]).arg(copy);
+    program::run(status, std::time::Duration::from_secs(30))
+        .success()
+        .json()
+}
+
+/// Keys, values, hashes and differences at many revisions, over a random history with compactions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_random_history_is_read_as_the_live_server_tells_it() {
+    for release in tools::etcd_versions() {
+        println!("etcd {}", release.version());
+        let workplace = Workplace::new();
+        let (early, late) = (workplace.path("early.db"), workplace.path("late.db"));
+        let cluster = Cluster::of(&release).start().await;
+        let mut client = cluster.client().await;
+        let mut history = History::new(client.clone());
+        history.go_on(60).await;
+        history.compact().await;
+        history.go_on(60).await;
+        save_snapshot(&mut client, &early).await;
+        let (early_revision, early_compacted) = (history.revision, history.compacted);
+        let early_keys = keys_at(&mut client, None).await;
+        history.go_on(60).await;
+
+        assert_hashes(&mut client, &history, &early, early_revision).await;
+        history.compact().await;
+        history.go_on(40).await;
+        save_snapshot(&mut client, &late).await;
+        let late_keys = keys_at(&mut client, None).await;
+        assert_hashes(&mut client, &history, &late, history.revision).await;
+        // The early one has more history than the server: it is told the server's compaction.
+        for revision in history.compacted + 1..=early_revision {
+            let live = client.hash_kv(revision).await.unwrap();
+            let compacted = live.compact_version().to_string();
+            let ours = hashkv(
+                &early,
+                &["--rev", &revision.to_string(), "--compact-rev", &compacted],
+            );
+            assert_eq!(
+                ours["hash"],
+                live.hash(),
+                "revision {revision}, compacted to {compacted}"
+            );
+        }
+        let revisions: Vec<i64> = (0..12).map(|_| history.some_revision()).collect();
+        for revision in revisions
+            .into_iter()
+            .chain([history.compacted, history.revision])
+        {
+            assert_keys(&mut client, &late, revision).await;
+        }
+        assert_refused(&late, history.compacted - 1, "compacted");
+        assert_refused(&late, history.revision + 1, "newest");
+        assert_diff(&[&early, &late], &[], &early_keys, &late_keys);
+        let (from, to) = (history.some_revision(), history.some_revision());
+        let (before, after) = (
+            keys_at(&mut client, Some(from)).await,
+            keys_at(&mut client, Some(to)).await,
+        );
+        let revisions = [from.to_string(), to.to_string()];
+        let flags = ["--from-rev", &revisions[0], "--to-rev", &revisions[1]];
+        assert_diff(&[&late], &flags, &before, &after);
+        println!(
+            "revisions to {}, compacted to {early_compacted} and {}",
+            history.revision, history.compacted
+        );
+    }
+}
+
+/// The hash is the live server's at every revision after the compaction that the file holds.
+async fn assert_hashes(client: &mut Client, history: &History, path: &Path, newest: i64) {
+    for revision in history.compacted + 1..=newest {
+        let live = client.hash_kv(revision).await.unwrap();
+        let ours = hashkv(path, &["--rev", &revision.to_string()]);
+        let expected = json!({
+            "hash": live.hash(),
+            "hashRevision": revision,
+            "compactRevision": live.compact_version(),
+        });
+        assert_eq!(ours, expected);
+    }
+    if newest == history.revision {
+        let live = client.hash_kv(0).await.unwrap();
+        assert_eq!(hashkv(path, &[])["hash"], live.hash());
+    }
+}
+
+fn hashkv(path: &Path, flags: &[&str]) -> Value {
+    let arguments = ["hashkv", path.to_str().unwrap()];
+    snapshot_json(&[&arguments, flags].concat())
+}
+
+/// Lists, values and ranges are those of ranged reads at that revision.
+async fn assert_keys(client: &mut Client, path: &Path, revision: i64) {
+    let path_text = path.to_str().unwrap();
+    let rev = revision.to_string();
+    let live = keys_at(client, Some(revision)).await;
+    assert_eq!(
+        keys_in(path, &["--rev", &rev]),
+        live,
+        "extract at {revision}"
+    );
+
+    let listed = snapshot_json(&["keys", path_text, "--rev", &rev]);
+    assert_eq!(listed["revision"], revision);
+    assert_eq!(without_values(&listed), lengths(live.iter()));
+    let ranges: [(&[&str], &str, &str); 4] = [
+        (&["--prefix", "k/1"], "k/1", "k/2"),
+        (&["--from-key", "k/3/below"], "k/3/below", "\u{10ffff}"),
+        (&["--to-key", "k/2"], "", "k/2"),
+        (
+            &["--from-key", "k/1", "--to-key", "k/4/below"],
+            "k/1",
+            "k/4/below",
+        ),
+    ];
+    for (flags, from, to) in ranges {
+        let end = match to {
+            "\u{10ffff}" => vec![0xff; 8],
+            to => to.as_bytes().to_vec(),
+        };
+        let within = live.range(from.as_bytes().to_vec()..end);
+        let listed = snapshot_json(&[&["keys", path_text, "--rev", &rev], flags].concat());
+        assert_eq!(
+            without_values(&listed),
+            lengths(within),
+            "{flags:?} at {revision}"
+        );
+    }
+    if live.keys().any(|key| key.starts_with(b"k/")) {
+        let got = snapshot_json(&["get", path_text, "k/", "--prefix", "--rev", &rev]);
+        let got: Keys = got["keys"].as_array().unwrap().iter().map(key_of).collect();
+        let within = live.iter().filter(|(key, _)| key.starts_with(b"k/"));
+        assert_eq!(
+            got,
+            within
+                .map(|(key, known)| (key.clone(), known.clone()))
+                .collect()
+        );
+    }
+    for (key, known) in &live {
+        if let Ok(key) = std::str::from_utf8(key)
+            && known.modified % 5 == 0
+        {
+            let raw = snapshot(&["get", path_text, key, "--raw", "--rev", &rev]);
+            assert_eq!(raw.stdout_bytes, known.value, "{key} at {revision}");
+        }
+    }
+}
+
+type Lengths = Vec<(Vec<u8>, [i64; 4], usize)>;
+
+fn lengths<'k>(keys: impl Iterator<Item = (&'k Vec<u8>, &'k Known)>) -> Lengths {
+    keys.map(|(key, known)| {
+        let numbers = [known.created, known.modified, known.version, known.lease];
+        (key.clone(), numbers, known.value.len())
+    })
+    .collect()
+}
+
+fn without_values(listed: &Value) -> Lengths {
+    let keys = listed["keys"].as_array().unwrap();
+    keys.iter()
+        .map(|key| {
+            let number = |name: &str| key[name].as_i64().unwrap();
+            let lease = key["lease"].as_str();
+            let lease = lease.map_or(0, |id| i64::from_str_radix(id, 16).unwrap());
+            let numbers = [
+                number("create_revision"),
+                number("mod_revision"),
+                number("version"),
+                lease,
+            ];
+            let length = usize::try_from(number("value_bytes")).unwrap();
+            (bytes_of(key, "key"), numbers, length)
+        })
+        .collect()
+}
+
+fn assert_refused(path: &Path, revision: i64, word: &str) {
+    for command in ["keys", "hashkv"] {
+        let path = path.to_str().unwrap();
+        let output = etcdrx().run(["snapshot", command, path, "--rev", &revision.to_string()]);
+        assert_eq!(output.code, 2, "{output:?}");
+        assert!(output.stderr.contains(word), "{output:?}");
+    }
+}
+
+/// What was added, changed and deleted, as two live reads tell it.
+fn assert_diff(paths: &[&Path], flags: &[&str], before: &Keys, after: &Keys) {
+    let mut expected: BTreeMap<Vec<u8>, (&str, Option<i64>, Option<i64>)> = BTreeMap::new();
+    for key in before.keys().chain(after.keys()) {
+        let (old, new) = (before.get(key), after.get(key));
+        let word = match (old, new) {
+            (None, _) => "added",
+            (_, None) => "deleted",
+            _ if old == new => continue,
+            _ => "changed",
+        };
+        let modified = |known: Option<&Known>| known.map(|known| known.modified);
+        expected.insert(key.clone(), (word, modified(old), modified(new)));
+    }
+    let paths = paths.iter().map(|path| path.to_str().unwrap());
+    let arguments: Vec<&str> = ["diff"].into_iter().chain(paths).collect();
+    let found = snapshot_json(&[&arguments, flags].concat());
+    let changes = found["changes"].as_array().unwrap();
+    let found: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            let side = ["after", "before"]
+                .into_iter()
+                .find(|side| change[*side].is_object());
+            let key = bytes_of(&change[side.unwrap()], "key");
+            let modified = |side: &str| change[side]["mod_revision"].as_i64();
+            (
+                key,
+                (
+                    change["change"].as_str().unwrap(),
+                    modified("before"),
+                    modified("after"),
+                ),
+            )
+        })
+        .collect();
+    assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extracted_lines_put_back_by_hand_give_the_same_keys() {
+    for release in tools::etcd_versions() {
+        let workplace = Workplace::new();
+        let path = workplace.path("snapshot.db");
+        let cluster = Cluster::of(&release).start().await;
+        let mut client = cluster.client().await;
+        let mut history = History::new(client.clone());
+        history.go_on(80).await;
+        save_snapshot(&mut client, &path).await;
+        let live = keys_at(&mut client, None).await;
+        let lines = workplace.path("lines.json");
+        snapshot(&[
+            "extract",
+            path.to_str().unwrap(),
+            "-o",
+            lines.to_str().unwrap(),
+        ]);
+
+        let fresh = Cluster::of(&release).start().await;
+        let mut client = fresh.client().await;
+        for line in fs::read_to_string(lines).unwrap().lines() {
+            let (key, known) = key_of(&serde_json::from_str(line).unwrap());
+            client.put(key, known.value, None).await.unwrap();
+        }
+
+        let values = |keys: Keys| {
+            keys.into_iter()
+                .map(|(key, known)| (key, known.value))
+                .collect()
+        };
+        let back: BTreeMap<_, _> = values(keys_at(&mut client, None).await);
+        assert_eq!(back, values(live));
+    }
+}
+
+#[tokio::test]
+async fn a_value_comes_back_byte_for_byte_and_a_kubernetes_object_is_recognised() {
+    let workplace = Workplace::new();
+    let path = workplace.path("snapshot.db");
+    let cluster = Cluster::of(&tools::newest_etcd()).start().await;
+    let mut client = cluster.client().await;
+    let bytes: Vec<u8> = (0..=255).cycle().take(20_000).collect();
+    let deployment = envelope("apps/v1", "Deployment", "shop", "web");
+    let node = envelope("v1", "Node", "", "worker-1");
+    let torn = &deployment[..deployment.len() - 3];
+    for (key, value) in [
+        ("bytes", bytes.as_slice()),
+        ("/registry/deployments/shop/web", &deployment),
+        ("/registry/minions/worker-1", &node),
+        ("/registry/torn", torn),
+        ("nothing", b""),
+        ("line", b"one\n"),
+    ] {
+        client.put(key, value, None).await.unwrap();
+    }
+    save_snapshot(&mut client, &path).await;
+    let path = path.to_str().unwrap();
+
+    let get = |key: &str, flags: &[&str]| snapshot(&[&["get", path, key], flags].concat());
+
+    assert_eq!(get("bytes", &["--raw"]).stdout_bytes, bytes);
+    assert_eq!(get("nothing", &["--raw"]).stdout_bytes, b"");
+    assert_eq!(get("line", &["--raw"]).stdout_bytes, b"one\n");
+    assert_eq!(get("line", &[]).stdout_bytes, b"line\none\n\n");
+    assert_eq!(get("line", &["--base64"]).stdout, "bGluZQ==\nb25lCg==\n");
+    assert_eq!(get("line", &["--keys-only"]).stdout, "line\n");
+    let name = "/registry/deployments/shop/web";
+    let said = get(name, &[]).stdout;
+    let length = deployment.len();
+    let expected = format!(
+        "{name}\napps/v1 Deployment shop/web, {length} bytes of protobuf (--raw writes them)\n"
+    );
+    assert_eq!(said, expected);
+    assert_eq!(get(name, &["--raw"]).stdout_bytes, deployment);
+    let json = get(name, &["--json"]).json();
+    let expected =
+        json!({"api_version": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "web"});
+    assert_eq!(json["keys"][0]["kubernetes"], expected);
+    assert_eq!(bytes_of(&json["keys"][0], "value"), deployment);
+    let json = get("/registry/minions/worker-1", &["--json"]).json();
+    assert_eq!(json["keys"][0]["kubernetes"]["name"], "worker-1");
+    assert_eq!(json["keys"][0]["kubernetes"]["namespace"], "");
+    assert_eq!(get("/registry/torn", &["--raw"]).stdout_bytes, torn);
+    let missing = etcdrx().run(["snapshot", "get", path, "missing"]);
+    assert_eq!(missing.code, 1, "{missing:?}");
+    assert!(missing.stderr.contains("`missing`"), "{missing:?}");
+}
+
+/// An object as the API server stores it: the magic bytes, then `Unknown{typeMeta, raw}`; the object begins with its metadata.
+fn envelope(api_version: &str, kind: &str, namespace: &str, name: &str) -> Vec<u8> {
+    let type_meta = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
+    let metadata = [
+        field(1, name.as_bytes()),
+        field(2, b""),
+        field(3, namespace.as_bytes()),
+        field(5, b"0f7d"),
+    ]
+    .concat();
+    let raw = [field(1, &metadata), field(2, b"\x08\x03")].concat();
+    let unknown = [
+        field(1, &type_meta),
+        field(2, &raw),
+        field(3, b""),
+        field(4, b""),
+    ]
+    .concat();
+    [b"k8s\0".as_slice(), &unknown].concat()
+}
+
+/// A field of bytes that is shorter than 128.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let head = [number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
+    [head.as_slice(), bytes].concat()
+}
