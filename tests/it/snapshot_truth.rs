@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use etcd_client::{Client, GetOptions};
+use etcd_client::{Client, CompactionOptions, GetOptions, Txn, TxnOp};
 use serde_json::{Value, json};
 
 use crate::restore_setup::{
@@ -152,6 +152,38 @@ async fn assert_hashes(client: &mut Client, history: &History, path: &Path, newe
     if newest == history.revision {
         let live = client.hash_kv(0).await.unwrap();
         assert_eq!(hashkv(path, &[])["hash"], live.hash());
+    }
+}
+
+/// A record that is left out twice, as a tombstone at the compaction and as superseded, hides no other one.
+#[tokio::test]
+async fn a_transaction_at_the_compaction_that_deletes_and_puts_is_hashed_as_the_server_does() {
+    for release in tools::etcd_versions() {
+        let workplace = Workplace::new();
+        let (before, after) = (workplace.path("before.db"), workplace.path("after.db"));
+        let cluster = Cluster::of(&release).start().await;
+        let mut client = cluster.client().await;
+        for key in ["a", "b", "stays"] {
+            client.put(key, "first", None).await.unwrap();
+        }
+        let both = [TxnOp::delete("a", None), TxnOp::put("b", "second", None)];
+        let answer = client.txn(Txn::new().and_then(both)).await.unwrap();
+        let compaction = answer.header().unwrap().revision();
+        client.put("b", "third", None).await.unwrap();
+        save_snapshot(&mut client, &before).await;
+        let physically = CompactionOptions::new().with_physical();
+        client.compact(compaction, Some(physically)).await.unwrap();
+        save_snapshot(&mut client, &after).await;
+
+        let live = client.hash_kv(0).await.unwrap();
+
+        assert_eq!(hashkv(&after, &[])["hash"], live.hash());
+        let compaction = compaction.to_string();
+        assert_eq!(live.compact_version().to_string(), compaction);
+        assert_eq!(
+            hashkv(&before, &["--compact-rev", &compaction])["hash"],
+            live.hash()
+        );
     }
 }
 
