@@ -1,7 +1,7 @@
 //! The snapshot's way into the first data directory, proven as it goes.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc;
@@ -78,7 +78,11 @@ fn copy_proven(
         source,
     };
     let mut source = File::open(from).map_err(read)?;
-    let size_bytes = source.metadata().map_err(read)?.len();
+    let metadata = source.metadata().map_err(read)?;
+    if metadata.is_dir() {
+        return Err(read(io::ErrorKind::IsADirectory.into()));
+    }
+    let size_bytes = metadata.len();
     let trailer_bytes = TRAILER_BYTES as u64;
     let has_trailer = size_bytes % SECTOR_BYTES == trailer_bytes;
     if !has_trailer && !unproven {
