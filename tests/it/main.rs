@@ -26,6 +26,7 @@ mod etcd_round_trip;
 mod etcd_streams;
 mod etcd_survivors;
 mod restore_matrix;
+mod restore_refusals;
 mod restore_setup;
 mod scratch;
 mod scratch_servers;
