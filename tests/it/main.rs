@@ -27,6 +27,7 @@ mod etcd_streams;
 mod etcd_survivors;
 mod restore_matrix;
 mod restore_refusals;
+mod restore_revisions;
 mod restore_setup;
 mod scratch;
 mod scratch_servers;
