@@ -26,6 +26,7 @@ mod etcd_round_trip;
 mod etcd_streams;
 mod etcd_survivors;
 mod restore_matrix;
+mod restore_options;
 mod restore_refusals;
 mod restore_revisions;
 mod restore_setup;
