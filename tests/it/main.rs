@@ -25,6 +25,7 @@ mod etcd_passwords;
 mod etcd_round_trip;
 mod etcd_streams;
 mod etcd_survivors;
+mod restore_afterlife;
 mod restore_matrix;
 mod restore_options;
 mod restore_refusals;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rand::RngExt;
@@ -275,7 +275,6 @@ async fn a_disk_that_is_too_small_is_refused_at_once() {
 async fn wherever_the_disk_gets_full_nothing_stays() {
     let workplace = workplace().await;
     let source = workplace.path("snapshot.db");
-    let mut refusals = 0;
     for inodes in 2..40 {
         let Some(disk) = Disk::of(&workplace, 200_000, &function_name!()) else {
             return;
@@ -292,12 +291,11 @@ async fn wherever_the_disk_gets_full_nothing_stays() {
             .etcdrx()
             .run(flags.iter().chain(&["--all-members", "disk/all"]));
         if output.code == 0 {
-            assert!(refusals > 8, "{refusals}");
+            assert!(inodes > 10, "{inodes} files are too few to prove anything");
             return;
         }
         assert_ends(&output, 1, &["No space left on device"]);
         assert_eq!(disk.content(), Vec::<PathBuf>::new(), "{output:?}");
-        refusals += 1;
     }
     panic!("a restore needs more than 40 files");
 }
@@ -365,7 +363,7 @@ async fn two_restores_into_one_directory_do_not_disturb_each_other() {
     let mut running: Vec<_> = (0..3).map(|_| workplace.etcdrx().spawn(&flags)).collect();
     let outputs = running
         .drain(..)
-        .map(|run| run.wait(std::time::Duration::from_secs(60)));
+        .map(|run| run.wait(Duration::from_mins(1)));
     let codes: Vec<i32> = outputs.map(|output| output.code).collect();
 
     let done = codes.iter().filter(|code| **code == 0).count();
@@ -382,86 +380,87 @@ async fn two_restores_into_one_directory_do_not_disturb_each_other() {
     assert!(!left.iter().any(unfinished), "{left:?}");
 }
 
+/// Wrong flags, and what is said of them.
+const MISTAKES: &[(&[&str], &[&str])] = &[
+    (
+        &["--name", "m9", "--initial-cluster", CLUSTER],
+        &["m9", "m1, m2"],
+    ),
+    (
+        &[
+            "--name",
+            "m1",
+            "--initial-cluster",
+            "m1=http://127.0.0.1:2380",
+            "--initial-advertise-peer-urls",
+            "http://127.0.0.1:9",
+        ],
+        &["m1 advertises http://127.0.0.1:9", "http://127.0.0.1:2380"],
+    ),
+    (
+        &["--initial-cluster", "m1=http://127.0.0.1"],
+        &["`http://127.0.0.1` is not a peer URL of m1"],
+    ),
+    (
+        &["--initial-cluster", "m1=ftp://127.0.0.1:2380"],
+        &["ftp://127.0.0.1:2380", "m1"],
+    ),
+    (
+        &["--initial-cluster", "m1=http://127.0.0.1:2380/path"],
+        &["127.0.0.1:2380/path", "m1"],
+    ),
+    (
+        &["--initial-cluster", "m1=127.0.0.1:2380"],
+        &["127.0.0.1:2380", "m1"],
+    ),
+    (
+        &["--initial-cluster", "http://127.0.0.1:2380"],
+        &["`http://127.0.0.1:2380`", "name=url"],
+    ),
+    (&["--initial-cluster", ""], &["names no member"]),
+    (
+        &[
+            "--initial-cluster",
+            "m1=http://127.0.0.1:2380,m2=http://127.0.0.1:2380",
+        ],
+        &["http://127.0.0.1:2380 stands twice", "m1 and m2"],
+    ),
+    (&["--bump-revision", "1000"], &["--mark-compacted"]),
+    (&["--mark-compacted"], &["--bump-revision"]),
+    (
+        &["--bump-revision", "0", "--mark-compacted"],
+        &["--bump-revision", "greater than 0"],
+    ),
+    (
+        &["--bump-revision", "many", "--mark-compacted"],
+        &["--bump-revision", "auto"],
+    ),
+    (
+        &["--bump-revision", "4611686018427387904", "--mark-compacted"],
+        &["4611686018427387904", "2^62"],
+    ),
+    (&["--prefix", "key/"], &["--bump-revision"]),
+    (&["--to-revision", "0"], &["--to-revision"]),
+    (&["--to-revision", "999999"], &["999999"]),
+    (
+        &["--for-version", "3.3"],
+        &["3.3", "expected 3.4, 3.5, 3.6 or 3.7"],
+    ),
+    (
+        &["--all-members", "all", "--name", "m1"],
+        &["--all-members", "--name"],
+    ),
+    (
+        &["--all-members", "all", "--data-dir", "data"],
+        &["--data-dir"],
+    ),
+];
+
 #[tokio::test]
 async fn a_mistake_is_told_by_its_name() {
     let workplace = workplace().await;
     let before = content(&workplace.path(""));
-    let one = "m1=http://127.0.0.1:2380";
-    let cases: &[(&[&str], &[&str])] = &[
-        (
-            &["--name", "m9", "--initial-cluster", CLUSTER],
-            &["m9", "m1, m2"],
-        ),
-        (
-            &[
-                "--name",
-                "m1",
-                "--initial-cluster",
-                one,
-                "--initial-advertise-peer-urls",
-                "http://127.0.0.1:9",
-            ],
-            &["m1 advertises http://127.0.0.1:9", "http://127.0.0.1:2380"],
-        ),
-        (
-            &["--initial-cluster", "m1=http://127.0.0.1"],
-            &["`http://127.0.0.1` is not a peer URL of m1"],
-        ),
-        (
-            &["--initial-cluster", "m1=ftp://127.0.0.1:2380"],
-            &["ftp://127.0.0.1:2380", "m1"],
-        ),
-        (
-            &["--initial-cluster", "m1=http://127.0.0.1:2380/path"],
-            &["127.0.0.1:2380/path", "m1"],
-        ),
-        (
-            &["--initial-cluster", "m1=127.0.0.1:2380"],
-            &["127.0.0.1:2380", "m1"],
-        ),
-        (
-            &["--initial-cluster", "http://127.0.0.1:2380"],
-            &["`http://127.0.0.1:2380`", "name=url"],
-        ),
-        (&["--initial-cluster", ""], &["names no member"]),
-        (
-            &[
-                "--initial-cluster",
-                "m1=http://127.0.0.1:2380,m2=http://127.0.0.1:2380",
-            ],
-            &["http://127.0.0.1:2380 stands twice", "m1 and m2"],
-        ),
-        (&["--bump-revision", "1000"], &["--mark-compacted"]),
-        (&["--mark-compacted"], &["--bump-revision"]),
-        (
-            &["--bump-revision", "0", "--mark-compacted"],
-            &["--bump-revision", "greater than 0"],
-        ),
-        (
-            &["--bump-revision", "many", "--mark-compacted"],
-            &["--bump-revision", "auto"],
-        ),
-        (
-            &["--bump-revision", "4611686018427387904", "--mark-compacted"],
-            &["4611686018427387904", "2^62"],
-        ),
-        (&["--prefix", "key/"], &["--bump-revision"]),
-        (&["--to-revision", "0"], &["--to-revision"]),
-        (&["--to-revision", "999999"], &["999999"]),
-        (
-            &["--for-version", "3.3"],
-            &["3.3", "expected 3.4, 3.5, 3.6 or 3.7"],
-        ),
-        (
-            &["--all-members", "all", "--name", "m1"],
-            &["--all-members", "--name"],
-        ),
-        (
-            &["--all-members", "all", "--data-dir", "data"],
-            &["--data-dir"],
-        ),
-    ];
-    for (flags, words) in cases {
+    for (flags, words) in MISTAKES {
         let output = workplace
             .etcdrx()
             .run(["restore", "./snapshot.db"].iter().chain(*flags));

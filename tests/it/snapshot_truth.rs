@@ -288,9 +288,12 @@ fn assert_refused(path: &Path, revision: i64, word: &str) {
     }
 }
 
+/// How a key changed, and when it was modified before and after.
+type Changed<'w> = (&'w str, Option<i64>, Option<i64>);
+
 /// What was added, changed and deleted, as two live reads tell it.
 fn assert_diff(paths: &[&Path], flags: &[&str], before: &Keys, after: &Keys) {
-    let mut expected: BTreeMap<Vec<u8>, (&str, Option<i64>, Option<i64>)> = BTreeMap::new();
+    let mut expected: BTreeMap<Vec<u8>, Changed> = BTreeMap::new();
     for key in before.keys().chain(after.keys()) {
         let (old, new) = (before.get(key), after.get(key));
         let word = match (old, new) {
