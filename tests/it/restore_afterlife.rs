@@ -177,6 +177,10 @@ async fn the_revision_of_a_store_whose_newest_record_was_compacted_away_is_known
         let keys = keys_at(&mut client, None).await;
         let path = path.to_str().unwrap();
 
+        let backups = Workplace::of(&cluster);
+        let manifest = backups.etcdrx().run(["backup", "--json"]).success().json();
+        assert_eq!(manifest["revision"], newest);
+        backups.etcdrx().run(["verify", "latest"]).success();
         let listed = etcdrx().run(["snapshot", "keys", path, "--json"]).success();
         assert_eq!(listed.json()["revision"], newest);
         let ours = etcdrx()
