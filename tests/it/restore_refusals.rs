@@ -16,10 +16,11 @@ use crate::setup::{Workplace, assert_ends};
 use crate::store_disk::Disk;
 use crate::store_setup::{medium_cluster, small_cluster};
 
-const CLUSTER: &str = "m1=http://127.0.0.1:2380,m2=http://127.0.0.1:2381";
+/// Two members that nobody starts.
+pub(crate) const CLUSTER: &str = "m1=http://127.0.0.1:2380,m2=http://127.0.0.1:2381";
 
 /// A folder with `snapshot.db` in it, of a cluster with a hundred keys.
-async fn workplace() -> Workplace {
+pub(crate) async fn workplace() -> Workplace {
     workplace_of(&small_cluster().await).await
 }
 
@@ -45,7 +46,7 @@ fn restore(workplace: &Workplace, source: &str, more: &[&str]) -> Output {
 }
 
 /// Everything below a folder, sorted.
-fn content(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn content(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -378,98 +379,4 @@ async fn two_restores_into_one_directory_do_not_disturb_each_other() {
     let left = content(&workplace.path(""));
     let unfinished = |path: &PathBuf| path.to_string_lossy().contains("member.etcdrx-");
     assert!(!left.iter().any(unfinished), "{left:?}");
-}
-
-/// Wrong flags, and what is said of them.
-const MISTAKES: &[(&[&str], &[&str])] = &[
-    (
-        &["--name", "m9", "--initial-cluster", CLUSTER],
-        &["m9", "m1, m2"],
-    ),
-    (
-        &[
-            "--name",
-            "m1",
-            "--initial-cluster",
-            "m1=http://127.0.0.1:2380",
-            "--initial-advertise-peer-urls",
-            "http://127.0.0.1:9",
-        ],
-        &["m1 advertises http://127.0.0.1:9", "http://127.0.0.1:2380"],
-    ),
-    (
-        &["--initial-cluster", "m1=http://127.0.0.1"],
-        &["`http://127.0.0.1` is not a peer URL of m1"],
-    ),
-    (
-        &["--initial-cluster", "m1=ftp://127.0.0.1:2380"],
-        &["ftp://127.0.0.1:2380", "m1"],
-    ),
-    (
-        &["--initial-cluster", "m1=http://127.0.0.1:2380/path"],
-        &["127.0.0.1:2380/path", "m1"],
-    ),
-    (
-        &["--initial-cluster", "m1=127.0.0.1:2380"],
-        &["127.0.0.1:2380", "m1"],
-    ),
-    (
-        &["--initial-cluster", "http://127.0.0.1:2380"],
-        &["`http://127.0.0.1:2380`", "name=url"],
-    ),
-    (&["--initial-cluster", ""], &["names no member"]),
-    (
-        &[
-            "--initial-cluster",
-            "m1=http://127.0.0.1:2380,m2=http://127.0.0.1:2380",
-        ],
-        &["http://127.0.0.1:2380 stands twice", "m1 and m2"],
-    ),
-    (&["--bump-revision", "1000"], &["--mark-compacted"]),
-    (&["--mark-compacted"], &["--bump-revision"]),
-    (
-        &["--bump-revision", "0", "--mark-compacted"],
-        &["--bump-revision", "greater than 0"],
-    ),
-    (
-        &["--bump-revision", "many", "--mark-compacted"],
-        &["--bump-revision", "auto"],
-    ),
-    (
-        &["--bump-revision", "4611686018427387904", "--mark-compacted"],
-        &["4611686018427387904", "2^62"],
-    ),
-    (&["--prefix", "key/"], &["--bump-revision"]),
-    (&["--to-revision", "0"], &["--to-revision"]),
-    (&["--to-revision", "999999"], &["999999"]),
-    (
-        &["--for-version", "3.3"],
-        &["3.3", "expected 3.4, 3.5, 3.6 or 3.7"],
-    ),
-    (
-        &["--all-members", "all", "--name", "m1"],
-        &["--all-members", "--name"],
-    ),
-    (
-        &["--all-members", "all", "--data-dir", "data"],
-        &["--data-dir"],
-    ),
-];
-
-#[tokio::test]
-async fn a_mistake_is_told_by_its_name() {
-    let workplace = workplace().await;
-    let before = content(&workplace.path(""));
-    for (flags, words) in MISTAKES {
-        let output = workplace
-            .etcdrx()
-            .run(["restore", "./snapshot.db"].iter().chain(*flags));
-        assert_ends(&output, 2, words);
-        assert_eq!(content(&workplace.path("")), before, "{flags:?}");
-    }
-    let missing = workplace.etcdrx().run(["restore", "./missing.db"]);
-    assert_ends(&missing, 2, &["./missing.db", "No such file"]);
-    let folder = workplace.etcdrx().run(["restore", "./"]);
-    assert_ends(&folder, 2, &["./", "is a directory"]);
-    assert_eq!(content(&workplace.path("")), before);
 }

@@ -126,6 +126,17 @@ pub(crate) fn bytes_of(json: &Value, name: &str) -> Vec<u8> {
     BASE64_STANDARD.decode(encoded).unwrap()
 }
 
+/// Runs `etcdrx snapshot`.
+pub(crate) fn snapshot(arguments: &[&str]) -> Output {
+    etcdrx().run(["snapshot"].iter().chain(arguments)).success()
+}
+
+/// As [`snapshot`], with --json.
+pub(crate) fn snapshot_json(arguments: &[&str]) -> Value {
+    let json = ["--json"];
+    snapshot(&[arguments, &json].concat()).json()
+}
+
 /// Writes hundreds of keys in every way there is, compacts in the midst, and writes some more.
 pub(crate) async fn write_history(cluster: &Cluster) {
     cluster.put_many("many/", 300, 120).await;

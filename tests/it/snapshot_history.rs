@@ -62,7 +62,8 @@ impl History {
 
     /// Compacts to some revision, and removes what is to be removed before it returns.
     pub(crate) async fn compact(&mut self) {
-        let first = self.compacted + 1;
+        // From the second on, so that there is a revision before that is compacted away.
+        let first = self.compacted + 2;
         let to = self.random.random_range(first..=self.revision);
         let physically = CompactionOptions::new().with_physical();
         self.client.compact(to, Some(physically)).await.unwrap();
