@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use crate::restore_setup::{keys_in, save_snapshot};
 use crate::scratch::tools::{self, function_name};
-use crate::scratch::{Cluster, Output};
+use crate::scratch::{Cluster, Output, process, program};
 use crate::setup::{Workplace, assert_ends};
 use crate::store_disk::Disk;
 use crate::store_setup::{medium_cluster, small_cluster};
@@ -66,17 +66,24 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
+/// Whatever the umask of the caller allows.
 #[tokio::test]
 async fn what_is_restored_is_for_its_owner_alone() {
     let workplace = workplace().await;
+    let data = workplace.path("data");
+    let sh = process::find_program("sh").unwrap();
     for flags in [&[][..], &["--defragment"]] {
-        restore(&workplace, "./snapshot.db", flags).success();
-        let data = workplace.path("data");
+        let mut restore = process::command(&sh);
+        restore.args(["-c", "umask 0; exec \"$0\" restore \"$@\""]);
+        restore.arg(env!("CARGO_BIN_EXE_etcdrx"));
+        restore.arg(workplace.path("snapshot.db"));
+        restore.arg("--data-dir").arg(&data).args(flags);
+        program::run(restore, Duration::from_mins(1)).success();
         for path in content(&data).iter().chain([&data]) {
             let expected = if path.is_dir() { 0o700 } else { 0o600 };
             assert_eq!(mode(path), expected, "{flags:?}: {}", path.display());
         }
-        fs::remove_dir_all(data).unwrap();
+        fs::remove_dir_all(&data).unwrap();
     }
 }
 
