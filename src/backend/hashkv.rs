@@ -46,7 +46,9 @@ pub fn hashkv<B: Bytes>(
         }
         // Servers before 3.5.16 delete a tombstone at the compaction, later ones keep it: neither hashes it.
         let deleted_there = key.main == compacted.0 && key.tombstone;
-        if !deleted_there && !passed_over.holds(key.revision()) {
+        // Asked of every record: it may be one of both.
+        let superseded = passed_over.holds(key.revision());
+        if !deleted_there && !superseded {
             hash = crc32c::crc32c_append(hash, record.raw_key);
             hash = crc32c::crc32c_append(hash, record.raw_value);
         }

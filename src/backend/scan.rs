@@ -264,11 +264,13 @@ fn facts(page_size_bytes: usize, revision: Revision, values: Option<Leaf<'_>>) -
     let compact_revision = ["scheduledCompactRev", "finishedCompactRev"]
         .into_iter()
         .filter_map(|name| parse_revision(value(name)?))
-        .max();
+        .max()
+        .map(Revision);
     Facts {
         page_size_bytes,
-        revision,
-        compact_revision: compact_revision.map(Revision),
+        // A compaction may have erased the newest records, if they were deletions.
+        revision: revision.max(compact_revision.unwrap_or_default()),
+        compact_revision,
         consistent_index: number("consistent_index"),
         term: number("term"),
         storage_version: value("storageVersion")

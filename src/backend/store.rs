@@ -164,15 +164,18 @@ impl<B: Bytes> Store<B> {
 
     /// The newest revision; a store that holds nothing stands at 1, as etcd counts.
     ///
+    /// A compaction may have erased the newest records, if they were deletions: it was no further than the revision.
+    ///
     /// # Errors
     /// If the database is damaged, or cannot be read.
     pub fn revision(&self) -> Result<Revision, Error> {
+        let compacted = self.compact_revision()?.unwrap_or_default();
         let mut newest = 1;
         self.records(0, Order::Descending, &mut |record| {
             newest = record.key.main;
             Ok(ControlFlow::Break(()))
         })?;
-        Ok(Revision(newest))
+        Ok(Revision(newest).max(compacted))
     }
 
     /// The revision that history was, or was being, compacted to; etcd ends a compaction that it had begun when it starts.

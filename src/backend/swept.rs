@@ -85,6 +85,7 @@ impl Swept {
         compact_revision: Option<Revision>,
     ) -> Result<HashKv, Error> {
         let newest = Revision(self.status.revision.0.max(1));
+        let newest = newest.max(self.status.compact_revision.unwrap_or_default());
         let compacted = compact_revision
             .or(self.status.compact_revision)
             .unwrap_or(Revision(-1));

@@ -375,6 +375,10 @@ fn build_exit(error: &build::Error) -> (Exit, &'static str) {
             Exit::Refused,
             "nothing was restored, nothing overwritten: name another directory, or move this one away",
         ),
+        build::Error::Busy { .. } => (
+            Exit::Refused,
+            "nothing was restored; wait for the other one to end",
+        ),
         build::Error::NoSpace { .. } => (
             Exit::Failed,
             "nothing was restored; free some space, or restore one member at a time",

@@ -1,6 +1,6 @@
 //! Data directories of new members, built aside and put in their places all at once.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,10 @@ pub enum Error {
     /// The directory holds something, and nothing is overwritten.
     #[error("{} is not empty: it holds {found}", .path.display())]
     NotEmpty { path: PathBuf, found: String },
+
+    /// Another restore builds there at this moment.
+    #[error("{} is being made by another restore", .path.display())]
+    Busy { path: PathBuf },
 
     /// There is something else in its place.
     #[error("{} is there and is no directory", .path.display())]
@@ -48,6 +52,36 @@ pub enum Error {
     Snap { source: snap::Error },
 }
 
+/// What stands before the run in the name of what is not finished.
+const UNFINISHED: &str = "member.etcdrx-";
+
+/// Directories that were not there; dropped, those of them that are still empty go again.
+#[derive(Debug)]
+pub struct Missing(Vec<PathBuf>);
+
+impl Missing {
+    /// Finds the directories above these that a restore will have to make.
+    #[must_use]
+    pub fn above(paths: &[&Path]) -> Self {
+        let above = paths.iter().flat_map(|path| path.ancestors().skip(1));
+        let missing = above.filter(|path| *path != Path::new("") && !path.exists());
+        let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        // The inner ones first.
+        missing.sort_by(|one, other| other.cmp(one));
+        missing.dedup();
+        Self(missing)
+    }
+}
+
+impl Drop for Missing {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // One that holds something stays.
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
 /// A member's directory, half built under another name; what is not published is removed again.
 #[derive(Debug)]
 pub struct Building {
@@ -59,14 +93,19 @@ pub struct Building {
     /// Whether the data directory was not there before.
     made: bool,
     published: bool,
+    /// `member`, locked: a lock that nobody holds tells the next restore that this one is dead.
+    _lock: File,
 }
 
 impl Building {
     /// Begins the directory `data_dir`, which is not there or empty; `run` tells this attempt from any other.
     ///
+    /// What a restore left that was killed is removed.
+    ///
     /// # Errors
     /// If there is something in the place, or the disk refuses.
     pub fn begin(data_dir: &Path, wal_dir: Option<&Path>, run: &str) -> Result<Self, Error> {
+        remove_unfinished(data_dir, wal_dir)?;
         let made = ensure_empty(data_dir)?;
         if let Some(wal_dir) = wal_dir
             && !ensure_empty(wal_dir)?
@@ -77,12 +116,15 @@ impl Building {
                 found: "nothing, but etcd takes it for a log".to_owned(),
             });
         }
+        let member_dir = data_dir.join(format!("{UNFINISHED}{run}"));
+        let lock = make_locked(&member_dir).inspect_err(|_| remove_made(&member_dir, made))?;
         let building = Self {
-            member_dir: data_dir.join(format!("member.etcdrx-{run}")),
             wal_dir: wal_dir.map(|dir| (dir.to_owned(), beside(dir, run))),
             data_dir: data_dir.to_owned(),
+            member_dir,
             made,
             published: false,
+            _lock: lock,
         };
         make_directory(&building.member_dir.join("snap"))?;
         Ok(building)
@@ -160,15 +202,61 @@ impl Drop for Building {
         if self.published {
             return;
         }
-        // What cannot be removed now shows by its name what it is.
-        let _ = fs::remove_dir_all(&self.member_dir);
         if let Some((_, temporary)) = &self.wal_dir {
             let _ = fs::remove_dir_all(temporary);
         }
-        if self.made {
-            let _ = fs::remove_dir(&self.data_dir);
-        }
+        remove_made(&self.member_dir, self.made);
     }
+}
+
+/// Removes what was begun, and with `made` the data directory around it.
+fn remove_made(member_dir: &Path, made: bool) {
+    // What cannot be removed now shows by its name what it is.
+    let _ = fs::remove_dir_all(member_dir);
+    if let (true, Some(data_dir)) = (made, member_dir.parent()) {
+        let _ = fs::remove_dir(data_dir);
+    }
+}
+
+/// Makes a directory and locks it; where the file system has no locks, it is nobody's.
+fn make_locked(path: &Path) -> Result<File, Error> {
+    make_directory(path)?;
+    let lock = File::open(path).map_err(failed(path))?;
+    let _ = lock.try_lock();
+    Ok(lock)
+}
+
+/// Removes what a restore that was killed left in the data directory, and beside the directory for the log.
+fn remove_unfinished(data_dir: &Path, wal_dir: Option<&Path>) -> Result<(), Error> {
+    let Ok(entries) = fs::read_dir(data_dir) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let name = entry.map_err(failed(data_dir))?.file_name();
+        let name = name.to_string_lossy();
+        let Some(run) = name.strip_prefix(UNFINISHED) else {
+            continue;
+        };
+        let path = data_dir.join(&*name);
+        let lock = File::open(&path).map_err(failed(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Busy {
+                    path: data_dir.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::Write { path, source }),
+        }
+        if let Some(log) = wal_dir
+            .map(|dir| beside(dir, run))
+            .filter(|log| log.exists())
+        {
+            fs::remove_dir_all(&log).map_err(failed(&log))?;
+        }
+        fs::remove_dir_all(&path).map_err(failed(&path))?;
+    }
+    Ok(())
 }
 
 /// Refuses a disk on which databases of `database_bytes` and their logs do not all fit; directories that are not there

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use thiserror::Error;
@@ -327,6 +328,7 @@ fn rebuild(path: &Path, prefix: Option<&[u8]>, later: &mut Later<'_>) -> Result<
         .read(true)
         .write(true)
         .create_new(true)
+        .mode(0o600)
         .open(&temporary)
         .map_err(replace)?;
     let page_size = store.database().meta().page_size;

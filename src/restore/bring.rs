@@ -84,7 +84,11 @@ async fn copy_proven(
         source,
     };
     let mut source = File::open(from).map_err(read)?;
-    let size_bytes = source.metadata().map_err(read)?.len();
+    let metadata = source.metadata().map_err(read)?;
+    if metadata.is_dir() {
+        return Err(read(io::ErrorKind::IsADirectory.into()));
+    }
+    let size_bytes = metadata.len();
     let trailer_bytes = TRAILER_BYTES as u64;
     let has_trailer = size_bytes % SECTOR_BYTES == trailer_bytes;
     if !has_trailer && !unproven {

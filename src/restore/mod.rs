@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::backend::{self, Contents, Store, contents};
 use crate::catalog::Backup;
-use crate::datadir::build::{self, Building, ensure_space};
+use crate::datadir::build::{self, Building, Missing, ensure_space};
 use crate::datadir::edit::{self, Edited, Edits, Release};
 use crate::datadir::membership::{Member, Membership};
 use crate::id::{Digest, Revision};
@@ -160,6 +160,8 @@ pub async fn restore(
         .map(|target| target.data_dir.as_path())
         .collect();
     ensure_space(&directories, origin.database_bytes()?).map_err(build)?;
+    // Dropped after the buildings: their directories are empty by then, or hold what was published.
+    let _missing = Missing::above(&directories);
     let begin = |target: &Target| {
         Building::begin(&target.data_dir, target.wal_dir.as_deref(), &request.run)
     };

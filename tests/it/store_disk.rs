@@ -29,7 +29,8 @@ impl Disk {
         Some(Disk { path })
     }
 
-    fn remount(&self, options: &str) {
+    /// Mounts it anew with these options: `size=64000k`, `ro`.
+    pub(crate) fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
         assert!(mount(&["-o", &options, self.path.to_str().unwrap()]));
     }

@@ -90,7 +90,34 @@ impl ClusterBuilder {
     /// # Panics
     ///
     /// With the log of the member that dies or never gets well.
-    pub(crate) async fn start(mut self) -> Cluster {
+    pub(crate) async fn start(self) -> Cluster {
+        let has_auth = self.has_auth;
+        let mut cluster = self.prepare();
+        cluster.bootstrap().await;
+        if has_auth {
+            cluster.enable_auth().await;
+        }
+        cluster
+    }
+
+    /// As [`start`](Self::start), on the data directories that `restore` makes; the members know their ports by then.
+    ///
+    /// With auth, the data must be that of such a cluster.
+    ///
+    /// # Panics
+    ///
+    /// With the log of the member that dies or never gets well.
+    pub(crate) async fn start_on(self, restore: impl FnOnce(&mut Cluster)) -> Cluster {
+        let has_auth = self.has_auth;
+        let mut cluster = self.prepare();
+        cluster.has_auth = has_auth;
+        restore(&mut cluster);
+        cluster.bootstrap().await;
+        cluster
+    }
+
+    /// The cluster with its members, none of which runs.
+    fn prepare(mut self) -> Cluster {
         if !self.has_fsync && self.release.minor() >= 5 {
             self.flags.insert(0, "--unsafe-no-fsync".to_owned());
         }
@@ -114,20 +141,20 @@ impl ClusterBuilder {
             let member = cluster.new_member();
             cluster.members.push(member);
         }
-        let initial_cluster = cluster.initial_cluster();
-        for member in &mut cluster.members {
-            member.bootstrap(&initial_cluster, "new");
-            member.wait_until_raft_runs().await;
-        }
-        cluster.wait_until_healthy().await;
-        if self.has_auth {
-            cluster.enable_auth().await;
-        }
         cluster
     }
 }
 
 impl Cluster {
+    async fn bootstrap(&mut self) {
+        let initial_cluster = self.initial_cluster();
+        for member in &mut self.members {
+            member.bootstrap(&initial_cluster, "new");
+            member.wait_until_raft_runs().await;
+        }
+        self.wait_until_healthy().await;
+    }
+
     /// Prepares the next member: its name, ports, folder and certificates.
     pub(super) fn new_member(&self) -> Member {
         let name = format!("etcd-{}", self.members.len() + 1);
