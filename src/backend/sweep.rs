@@ -1,8 +1,7 @@
 //! Everything that a database holds, judged while its bytes stream by: no seek, no copy, no temporary file.
 //!
 //! A stream comes in the order of the file, a tree is in another. So of each page only what is needed later is kept:
-//! branches and small leaves as they are, of a leaf of records its checksum, its first and last key, and 24 bytes a
-//! record. Pages that lie free look the same and are kept too. At the end the trees are walked over what was kept; since
+//! branches and small leaves as they are, of a leaf of records its checksum and 32 bytes a record. Pages that lie free look the same and are kept too. At the end the trees are walked over what was kept; since
 //! a CRC of two pieces follows from theirs, the hashes come out as if the records had come in their order.
 //! All of it takes some 3 % of the database's size.
 
@@ -30,6 +29,7 @@ pub(super) const INLINE: u64 = 0;
 pub(super) struct Note {
     pub(super) key_hash: u64,
     pub(super) main: i64,
+    sub: u32,
     /// The CRC-32C of the record's key and value.
     pub(super) crc: u32,
     /// How long they are, and in the highest bit whether it is a tombstone.
@@ -46,30 +46,65 @@ impl Note {
     pub(super) fn bytes(self) -> usize {
         (self.length & !TOMBSTONE) as usize
     }
+
+    fn key(self) -> RecordKey {
+        RecordKey {
+            main: self.main,
+            sub: i64::from(self.sub),
+            tombstone: self.is_tombstone(),
+        }
+    }
 }
 
 /// What is kept of a leaf of records.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct LeafNote {
+    pub(super) page: u64,
     pub(super) overflow: u32,
     pub(super) crc: u32,
-    pub(super) bytes: usize,
-    pub(super) first: RecordKey,
-    pub(super) last: RecordKey,
-    /// Its records, in `Sweep::records`.
-    pub(super) records: std::ops::Range<usize>,
+    /// Its first record, in `Sweep::records`.
+    first: u32,
+    count: u16,
     /// What is wrong with it, if it turns out to be in use.
-    pub(super) problem: Option<&'static str>,
+    problem: Option<Problem>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Problem {
+    BeyondItsEnd,
+    NoRevision,
+    NoRecord,
+    NotAscending,
+    TooMuch,
 }
 
 impl LeafNote {
+    /// Which records are its.
+    pub(super) fn records(self) -> std::ops::Range<usize> {
+        let first = self.first as usize;
+        first..first + usize::from(self.count)
+    }
+
     /// Says what is wrong with it, as a page whose keys lie within `bounds`.
-    pub(super) fn check(&self, bounds: Bounds<'_>) -> Result<(), &'static str> {
-        if let Some(problem) = self.problem {
-            return Err(problem);
+    pub(super) fn check(self, records: &[Note], bounds: Bounds<'_>) -> Result<(), &'static str> {
+        match self.problem {
+            Some(Problem::BeyondItsEnd) => return Err("has a key or value beyond its own end"),
+            Some(Problem::NoRevision) => return Err("has a key that is no revision"),
+            Some(Problem::NoRecord) => return Err("holds a record that is none"),
+            Some(Problem::NotAscending) => return Err("has keys that are not ascending"),
+            Some(Problem::TooMuch) => return Err("holds more than any server writes"),
+            None => {}
         }
-        let before = self.first.to_bytes().as_slice() < bounds.0;
-        let last = self.last.to_bytes();
-        match before || bounds.1.is_some_and(|next| last.as_slice() >= next) {
+        let of_it = records.get(self.records()).unwrap_or_default();
+        let before = of_it
+            .first()
+            .is_some_and(|note| note.key().to_bytes().as_slice() < bounds.0);
+        let after = |next: &[u8]| {
+            of_it
+                .last()
+                .is_some_and(|note| note.key().to_bytes().as_slice() >= next)
+        };
+        match before || bounds.1.is_some_and(after) {
             true => Err("has a key that belongs to another page"),
             false => Ok(()),
         }
@@ -91,7 +126,7 @@ pub struct Sweep {
     kept: Kept,
     small_bytes: usize,
     keys: Keys,
-    leaves: HashMap<u64, LeafNote>,
+    leaves: Vec<LeafNote>,
     records: Vec<Note>,
 }
 
@@ -167,49 +202,48 @@ impl Sweep {
         }
     }
 
-    fn take_records(&mut self, number: u64, bytes: &[u8], leaf: Leaf<'_>) {
+    fn take_records(&mut self, page: u64, bytes: &[u8], leaf: Leaf<'_>) {
         let from = self.records.len();
-        let mut note = LeafNote {
-            overflow: Header::read(bytes).map_or(0, |header| header.overflow),
-            crc: 0,
-            bytes: 0,
-            first: RecordKey::default(),
-            last: RecordKey::default(),
-            records: from..from,
-            problem: None,
-        };
-        if let Err(problem) = self.take_elements(leaf, &mut note) {
+        let problem = self.take_elements(leaf).err();
+        if problem.is_some() {
             // It lies free, or the database is damaged: the trees will tell.
             self.records.truncate(from);
-            note.problem = Some(problem);
         }
-        note.records = from..self.records.len();
-        self.leaves.insert(number, note);
+        let count = self.records.len() - from;
+        self.leaves.push(LeafNote {
+            page,
+            overflow: Header::read(bytes).map_or(0, |header| header.overflow),
+            // Twice over the bytes is cheaper than putting the records' checksums together.
+            crc: append_leaf(0, leaf),
+            first: u32::try_from(from).unwrap_or(u32::MAX),
+            count: u16::try_from(count).unwrap_or(u16::MAX),
+            problem,
+        });
     }
 
-    fn take_elements(&mut self, leaf: Leaf<'_>, note: &mut LeafNote) -> Result<(), &'static str> {
-        // Twice over the bytes is cheaper than putting the records' checksums together.
-        note.crc = append_leaf(0, leaf);
+    fn take_elements(&mut self, leaf: Leaf<'_>) -> Result<(), Problem> {
+        let mut last = None;
         for index in 0..leaf.count() {
-            let element = leaf
-                .element(index)
-                .ok_or("has a key or value beyond its own end")?;
-            let key = RecordKey::read(element.key).ok_or("has a key that is no revision")?;
-            let read = KeyValue::read(element.value).map_err(|_| "holds a record that is none")?;
-            if index == 0 {
-                note.first = key;
-            } else if key <= note.last {
-                return Err("has keys that are not ascending");
+            let element = leaf.element(index).ok_or(Problem::BeyondItsEnd)?;
+            let key = RecordKey::read(element.key).ok_or(Problem::NoRevision)?;
+            let read = KeyValue::read(element.value).map_err(|_| Problem::NoRecord)?;
+            if last.is_some_and(|last| key <= last) {
+                return Err(Problem::NotAscending);
             }
-            note.last = key;
-            let crc = crc32c::crc32c_append(crc32c::crc32c(element.key), element.value);
+            last = Some(key);
             let bytes = element.key.len() + element.value.len();
-            note.bytes += bytes;
-            let length = u32::try_from(bytes).map_err(|_| "holds a record beyond any size")?;
+            let length = u32::try_from(bytes)
+                .ok()
+                .filter(|length| *length < TOMBSTONE);
+            let length = length.ok_or(Problem::TooMuch)?;
+            if self.records.len() >= u32::MAX as usize {
+                return Err(Problem::TooMuch);
+            }
             self.records.push(Note {
                 key_hash: self.keys.hash(read.key),
                 main: key.main,
-                crc,
+                sub: u32::try_from(key.sub).map_err(|_| Problem::TooMuch)?,
+                crc: crc32c::crc32c_append(crc32c::crc32c(element.key), element.value),
                 length: if key.tombstone {
                     length | TOMBSTONE
                 } else {
@@ -234,7 +268,9 @@ impl Sweep {
         {
             self.take_records(INLINE, bytes, leaf);
         }
-        Swept::judge(&store, self.leaves, self.records)
+        // Pages with overflow were noted when it had gone by.
+        self.leaves.sort_unstable_by_key(|leaf| leaf.page);
+        Swept::judge(&store, &self.leaves, self.records)
     }
 }
 

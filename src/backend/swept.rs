@@ -1,6 +1,5 @@
 //! What a sweep found: the same as a walk over the file would have found.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use super::Error;
@@ -29,12 +28,13 @@ pub struct Swept {
 impl Swept {
     pub(super) fn judge(
         store: &Store<Kept>,
-        leaves: HashMap<u64, LeafNote>,
+        leaves: &[LeafNote],
         records: Vec<Note>,
     ) -> Result<Self, Error> {
         let mut trees = Trees {
             walk: Walk::new(store.database()),
-            loose: leaves,
+            noted: leaves,
+            records: &records,
             leaves: Vec::new(),
         };
         trees.walk.buckets()?;
@@ -52,7 +52,7 @@ impl Swept {
         let Trees { walk, leaves, .. } = trees;
         let status = Status {
             hash,
-            revision: Revision(leaves.last().map_or(0, |leaf| leaf.last.main)),
+            revision: Revision(newest(&leaves, &records)),
             record_count: buckets.iter().map(|bucket| bucket.keys).sum(),
             live_keys: count_alive(&leaves, &records),
             total_size_bytes: store.database().size_bytes(),
@@ -95,17 +95,14 @@ impl Swept {
         let mut left_out = self.left_out(revision.0, compacted.0);
         let mut hash = crc32c::crc32c(b"key");
         for leaf in &self.leaves {
-            if leaf.first.main > revision.0 {
-                break;
-            }
-            let whole = leaf.last.main <= revision.0
-                && left_out.last().is_none_or(|next| *next >= leaf.records.end);
-            if whole {
-                hash = crc32c::crc32c_combine(hash, leaf.crc, leaf.bytes);
+            let notes = &self.records[leaf.records()];
+            let all_in = notes.last().is_none_or(|last| last.main <= revision.0);
+            let next = left_out.last();
+            if all_in && next.is_none_or(|index| !leaf.records().contains(index)) {
+                hash = crc32c::crc32c_combine(hash, leaf.crc, bytes(notes));
                 continue;
             }
-            for index in leaf.records.clone() {
-                let note = self.records[index];
+            for (index, note) in leaf.records().zip(notes) {
                 if left_out.last() == Some(&index) {
                     left_out.pop();
                 } else if note.main <= revision.0 {
@@ -128,7 +125,7 @@ impl Swept {
         let mut any_alive = false;
         let mut superseded = Vec::new();
         for leaf in self.leaves.iter().rev() {
-            for index in leaf.records.clone().rev() {
+            for index in leaf.records().rev() {
                 let note = self.records[index];
                 if note.main > revision {
                     continue;
@@ -151,12 +148,25 @@ impl Swept {
     }
 }
 
+fn bytes(notes: &[Note]) -> usize {
+    notes.iter().map(|note| note.bytes()).sum()
+}
+
+/// The newest revision; 0 where nothing was ever written.
+fn newest(leaves: &[LeafNote], records: &[Note]) -> i64 {
+    let notes = leaves
+        .iter()
+        .rev()
+        .flat_map(|leaf| records[leaf.records()].last());
+    notes.map(|note| note.main).next().unwrap_or(0)
+}
+
 /// The keys that are alive at the newest revision.
 fn count_alive(leaves: &[LeafNote], records: &[Note]) -> u64 {
     let mut alive = Keys::default();
     for note in leaves
         .iter()
-        .flat_map(|leaf| &records[leaf.records.clone()])
+        .flat_map(|leaf| &records[leaf.records()])
     {
         match note.is_tombstone() {
             true => alive.remove_hash(note.key_hash),
@@ -169,8 +179,9 @@ fn count_alive(leaves: &[LeafNote], records: &[Note]) -> u64 {
 /// The walk over what was kept: small buckets as they are, the records by their notes.
 struct Trees<'a> {
     walk: Walk<'a, Kept>,
-    /// Notes of leaves that may lie free.
-    loose: HashMap<u64, LeafNote>,
+    /// Notes of leaves by their page; some lie free.
+    noted: &'a [LeafNote],
+    records: &'a [Note],
     /// Those in use, in order.
     leaves: Vec<LeafNote>,
 }
@@ -190,13 +201,19 @@ impl Trees<'_> {
         }
         match bucket.place {
             Where::Page(root) => self.below(root, (&[], None), 0)?,
-            Where::Inline(_) => self.leaves.extend(self.loose.remove(&INLINE)),
+            Where::Inline(_) => self.leaves.extend(self.noted(INLINE)),
         }
         for leaf in &self.leaves {
-            *hash = crc32c::crc32c_combine(*hash, leaf.crc, leaf.bytes);
-            keys += leaf.records.len() as u64;
+            let notes = &self.records[leaf.records()];
+            *hash = crc32c::crc32c_combine(*hash, leaf.crc, bytes(notes));
+            keys += notes.len() as u64;
         }
         Ok(keys)
+    }
+
+    fn noted(&self, page: u64) -> Option<LeafNote> {
+        let found = self.noted.binary_search_by_key(&page, |leaf| leaf.page);
+        found.ok().map(|index| self.noted[index])
     }
 
     fn below(&mut self, id: u64, bounds: Bounds<'_>, depth: usize) -> Result<(), Error> {
@@ -204,14 +221,14 @@ impl Trees<'_> {
         if depth == DEPTH {
             return Err(bad("lies deeper than any tree of bbolt"));
         }
-        if let Some(leaf) = self.loose.remove(&id) {
+        if let Some(leaf) = self.noted(id) {
             self.walk.mark(Header {
                 id,
                 kind: PageKind::Leaf,
                 count: 0,
                 overflow: leaf.overflow,
             })?;
-            leaf.check(bounds).map_err(bad)?;
+            leaf.check(self.records, bounds).map_err(bad)?;
             self.leaves.push(leaf);
             return Ok(());
         }
