@@ -37,6 +37,12 @@ struct Item {
     number: u64,
 }
 
+impl Item {
+    fn data_bytes(&self) -> usize {
+        self.key_size as usize + self.value_size as usize
+    }
+}
+
 impl Node {
     /// Begins a page of `kind` with no elements.
     pub(super) fn new(kind: PageKind) -> Self {
@@ -77,6 +83,28 @@ impl Node {
         HEADER + self.items.len() * ELEMENT + self.data.len()
     }
 
+    /// How many bytes a page with the first `count` elements takes.
+    pub(super) fn size_of_first(&self, count: usize) -> usize {
+        HEADER + count * ELEMENT + self.data_of_first(count)
+    }
+
+    fn data_of_first(&self, count: usize) -> usize {
+        self.items.iter().take(count).map(Item::data_bytes).sum()
+    }
+
+    /// Keeps the first `count` elements and gives the others, if there are any.
+    pub(super) fn split_off(&mut self, count: usize) -> Option<Self> {
+        if count >= self.items.len() {
+            return None;
+        }
+        let at = self.data_of_first(count);
+        Some(Self {
+            kind: self.kind,
+            items: self.items.split_off(count),
+            data: self.data.split_off(at),
+        })
+    }
+
     /// The least key.
     pub(super) fn first_key(&self) -> &[u8] {
         let end = self.items.first().map_or(0, |item| item.key_size as usize);
@@ -114,7 +142,7 @@ impl Node {
             bytes.extend_from_slice(&first[1].to_le_bytes());
             bytes.extend_from_slice(&second.to_le_bytes());
             // The next element begins later by its own size, and its data by this one's.
-            before = before + item.key_size as usize + item.value_size as usize - ELEMENT;
+            before = before + item.data_bytes() - ELEMENT;
         }
         bytes.extend_from_slice(&self.data);
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use etcdrx::bolt::{Database, Loader, Order, Patch, Walk};
+use etcdrx::bolt::{Database, Loader, Order, Patch, Walk, check};
+use proptest::prelude::*;
 
 use crate::scratch::{EtcdRelease, process, tools};
 
@@ -34,13 +36,13 @@ fn a_patched_database_has_the_hash_of_a_loaded_one_for_every_etcdutl() {
     let folder = tempfile::tempdir().unwrap();
     let (patched, loaded) = (folder.path().join("patched"), folder.path().join("loaded"));
     for snapshot in snapshots() {
-        // The first stays as it is; of the others goes a tenth, and so on, until nothing stays.
+        let mut file = File::create(&patched).unwrap();
+        file.write_all(&snapshot).unwrap();
+        let mut model = contents(&patched);
+        // At first all of it stays, then nine tenths of what there is, at last nothing.
         for tenths in 0..=10 {
-            let mut file = File::create(&patched).unwrap();
-            file.write_all(&snapshot).unwrap();
-            let mut model = contents(&patched);
-            edit(&patched, &mut model, tenths);
-            assert_eq!(contents(&patched), model);
+            let keep = model[b"key".as_slice()].len() * (10 - tenths) / 10;
+            edit(&patched, &mut model, keep, tenths * 30);
             load(&model, &loaded, 4096);
             for etcd in etcd_versions() {
                 assert_eq!(hash(&etcd, &patched), hash(&etcd, &loaded));
@@ -58,10 +60,10 @@ fn a_database_of_many_levels_can_be_cut_for_every_etcdutl() {
         (b"key".to_vec(), records.collect()),
         (b"meta".to_vec(), Entries::new()),
     ]);
-    for tenths in [1, 3, 6, 9] {
+    for keep in [18_000, 12_345, 6789, 17] {
         let mut model = model.clone();
         load(&model, &patched, 1024);
-        edit(&patched, &mut model, tenths);
+        edit(&patched, &mut model, keep, keep / 100);
         load(&model, &loaded, 1024);
         for etcd in etcd_versions() {
             assert_eq!(hash(&etcd, &patched), hash(&etcd, &loaded));
@@ -69,27 +71,70 @@ fn a_database_of_many_levels_can_be_cut_for_every_etcdutl() {
     }
 }
 
-/// Edits some small buckets, drops that part of `key`, and appends some records.
-fn edit(path: &Path, model: &mut Model, tenths: usize) {
+proptest! {
+    // Each case reads a whole snapshot a few times.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_snapshot_can_be_patched_again_and_again_and_reads_as_before_until_the_last_write(
+        which in 0..2_usize,
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..1500_usize), 1..4),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        File::create(&path).unwrap().write_all(&snapshots()[which]).unwrap();
+        let mut model = contents(&path);
+        for (keep, added) in edits {
+            let before = model.clone();
+            let metas = metas(&path);
+            let keep = keep.index(model[b"key".as_slice()].len() + 1);
+            edit(&path, &mut model, keep, added);
+            prop_assert!(contents(&path) == model);
+            let patched = metas_replaced(&path, &metas);
+            prop_assert!(contents(&path) == before);
+            metas_replaced(&path, &patched);
+        }
+    }
+}
+
+/// The two meta pages of a database with pages of 4 KiB.
+fn metas(path: &Path) -> Vec<u8> {
+    let mut metas = vec![0; 8192];
+    open(path).read_exact_at(&mut metas, 0).unwrap();
+    metas
+}
+
+/// Puts other meta pages in and gives those that were there.
+fn metas_replaced(path: &Path, by: &[u8]) -> Vec<u8> {
+    let before = metas(path);
+    open(path).write_all_at(by, 0).unwrap();
+    before
+}
+
+/// Edits some small buckets, drops all of `key` but the first records, and appends some.
+fn edit(path: &Path, model: &mut Model, keep: usize, added: usize) {
     let mut patch = Patch::open(open(path)).unwrap();
     patch.set(b"meta", b"term", &1_u64.to_be_bytes()).unwrap();
     patch.remove(b"meta", b"confState").unwrap();
-    let members: Vec<_> = (0..40_u8)
-        .map(|number| (vec![b'a', number], vec![b'v'; 100]))
-        .collect();
-    patch.replace(b"members", members.clone()).unwrap();
+    let members = (0..40_u8).map(|number| (vec![b'a', number], vec![b'v'; 100]));
+    patch
+        .replace(b"members", members.clone().collect())
+        .unwrap();
     let meta = model.entry(b"meta".to_vec()).or_default();
     meta.insert(b"term".to_vec(), 1_u64.to_be_bytes().to_vec());
     meta.remove(b"confState".as_slice());
-    model.insert(b"members".to_vec(), members.into_iter().collect());
+    model.insert(b"members".to_vec(), members.collect());
 
     let records = model.get_mut(b"key".as_slice()).unwrap();
-    let keep = records.len() * (10 - tenths) / 10;
     if let Some(from) = records.keys().nth(keep).cloned() {
         patch.truncate(b"key", &from).unwrap();
         drop(records.split_off(&from));
     }
-    for revision in 1_000_000..1_000_000 + tenths as u64 * 30 {
+    let last = records
+        .keys()
+        .next_back()
+        .map_or(0, |key| u64::from_be_bytes(key[..8].try_into().unwrap()));
+    for revision in (last + 1..).take(added) {
         let (key, value) = (revision_key(revision), record(revision));
         patch.append(b"key", key.clone(), value.clone()).unwrap();
         records.insert(key, value);
@@ -122,6 +167,7 @@ fn load(model: &Model, path: &Path, page_size: usize) {
 
 fn contents(path: &Path) -> Model {
     let database = Database::open(File::open(path).unwrap()).unwrap();
+    check(&database).unwrap();
     let mut walk = Walk::new(&database);
     let mut model = Model::new();
     for bucket in walk.buckets().unwrap() {
