@@ -73,6 +73,20 @@ pub enum Error {
     DamagedBackup { findings: Vec<Finding> },
 }
 
+impl Error {
+    /// An error of the database that is called `path`.
+    #[must_use]
+    pub fn of(path: &Path, source: backend::Error) -> Self {
+        let path = path.to_owned();
+        match source {
+            backend::Error::Future { .. } | backend::Error::Compacted { .. } => {
+                Self::NotThere { path, source }
+            }
+            _ => Self::Database { path, source },
+        }
+    }
+}
+
 /// What guards the bytes of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
@@ -237,13 +251,7 @@ impl Source {
     /// An error of the database, with the file's name.
     #[must_use]
     pub fn told(&self, source: backend::Error) -> Error {
-        let path = self.path.clone();
-        match source {
-            backend::Error::Future { .. } | backend::Error::Compacted { .. } => {
-                Error::NotThere { path, source }
-            }
-            _ => Error::Database { path, source },
-        }
+        Error::of(&self.path, source)
     }
 
     /// Reads everything: the trailer unless told not to, and every page and record, at the same time.

@@ -164,10 +164,7 @@ fn newest(leaves: &[LeafNote], records: &[Note]) -> i64 {
 /// The keys that are alive at the newest revision.
 fn count_alive(leaves: &[LeafNote], records: &[Note]) -> u64 {
     let mut alive = Keys::default();
-    for note in leaves
-        .iter()
-        .flat_map(|leaf| &records[leaf.records()])
-    {
+    for note in leaves.iter().flat_map(|leaf| &records[leaf.records()]) {
         match note.is_tombstone() {
             true => alive.remove_hash(note.key_hash),
             false => alive.insert_hash(note.key_hash),

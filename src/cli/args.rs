@@ -252,6 +252,10 @@ pub(crate) struct VerifyArgs {
     #[arg(long, conflicts_with = "id")]
     pub(crate) all: bool,
 
+    /// Look at every page and record too, and hold their hash against the member's
+    #[arg(long)]
+    pub(crate) deep: bool,
+
     #[command(flatten)]
     pub(crate) repository: RepositoryArgs,
 }

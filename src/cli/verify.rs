@@ -6,7 +6,7 @@ use etcdrx::manifest::Finding;
 use etcdrx::notify::Metrics;
 use etcdrx::progress::told;
 use etcdrx::repository::Folder;
-use etcdrx::verify::{Report, record, strays, verify};
+use etcdrx::verify::{Depth, Report, record, strays, verify};
 use serde_json::json;
 
 use super::Outcome;
@@ -40,10 +40,14 @@ async fn verify_all(
         false if args.id == "latest" && !catalog.backups.is_empty() => vec![&catalog.backups[0]],
         false => vec![catalog.find(&args.id, &folder)?],
     };
+    let depth = match args.deep {
+        true => Depth::Deep,
+        false => Depth::Full,
+    };
     let mut reports = Vec::new();
     let mut unreached = None;
     for backup in backups {
-        match verify_one(context, &folder, backup).await {
+        match verify_one(context, &folder, backup, depth).await {
             Ok(report) => reports.push((backup, report)),
             // The others are still looked at; what could not be read counts in the end.
             Err(failure) => {
@@ -75,9 +79,10 @@ async fn verify_one(
     context: &Context<'_>,
     folder: &Folder,
     backup: &Backup,
+    depth: Depth,
 ) -> Result<Report, Failure> {
-    let report = verify(folder, backup, context.screen).await?;
-    if let Err(error) = record(folder, backup, &report, now()).await {
+    let report = verify(folder, backup, depth, context.screen).await?;
+    if let Err(error) = record(folder, backup, &report, depth, now()).await {
         // A repository that can only be read is still worth verifying.
         context
             .screen

@@ -46,13 +46,11 @@ struct Side {
 
 pub(super) async fn run(context: &Context<'_>, args: &DiffArgs) -> Outcome {
     let first = open(context, &args.before, &args.from).await?;
-    first.check_trailer()?;
     let before = side(&first, args.from_rev, args)?;
     let after = match &args.after {
         None => side(&first, args.to_rev, args)?,
         Some(after) => {
             let second = open(context, after, &args.from).await?;
-            second.check_trailer()?;
             side(&second, args.to_rev, args)?
         }
     };

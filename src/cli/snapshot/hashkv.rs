@@ -1,13 +1,17 @@
 //! `etcdrx snapshot hashkv`
 
+use std::path::Path;
+
 use clap::Args;
 use etcdrx::backend::hashkv;
 use etcdrx::id::Revision;
+use etcdrx::source;
 
 use super::super::Outcome;
+use super::super::args::RepositoryArgs;
 use super::super::context::Context;
 use super::super::failure::Exit;
-use super::{SourceArgs, open};
+use super::{is_file, open_file, sweep};
 
 /// `snapshot hashkv`
 #[derive(Debug, Args)]
@@ -24,16 +28,26 @@ pub(crate) struct HashkvArgs {
     pub(crate) compact_rev: Option<i64>,
 
     #[command(flatten)]
-    pub(crate) from: SourceArgs,
+    pub(crate) repository: RepositoryArgs,
 }
 
 pub(super) async fn run(context: &Context<'_>, args: &HashkvArgs) -> Outcome {
-    let source = open(context, &args.source, &args.from).await?;
-    source.check_trailer()?;
-    let store = source.store()?;
     let revision = args.rev.filter(|revision| *revision != 0).map(Revision);
     let compact_revision = args.compact_rev.map(Revision);
-    let hash = hashkv(&store, revision, compact_revision).map_err(|error| source.told(error))?;
+    let hash = match is_file(&args.source) {
+        true => {
+            let source = open_file(context, &args.source)?;
+            source.check_trailer()?;
+            let store = source.store()?;
+            hashkv(&store, revision, compact_revision).map_err(|error| source.told(error))?
+        }
+        false => {
+            let swept = sweep(context, &args.source, &args.repository).await?;
+            let name = Path::new(&args.source);
+            let hash = swept.hashkv(revision, compact_revision);
+            hash.map_err(|error| source::Error::of(name, error))?
+        }
+    };
     match context.screen.json {
         true => context.screen.answer_json(&serde_json::json!({
             "hash": hash.hash,

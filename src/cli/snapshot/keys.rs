@@ -103,7 +103,6 @@ async fn find(
     select: &Select,
 ) -> Result<Found, Failure> {
     let source = open(context, wanted, from).await?;
-    source.check_trailer()?;
     let store = source.store()?;
     let asked = rev.filter(|revision| *revision != 0).map(Revision);
     let revision = revision_of(&store, asked).map_err(|error| source.told(error))?;

@@ -9,8 +9,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use etcdrx::backend::Select;
-use etcdrx::source::Source;
+use etcdrx::backend::{Select, Swept};
+use etcdrx::source::{self, Source};
+use etcdrx::verify::read_deep;
 
 use super::Outcome;
 use super::args::RepositoryArgs;
@@ -56,23 +57,31 @@ pub(crate) struct SourceArgs {
     pub(crate) repository: RepositoryArgs,
 }
 
-/// Opens `wanted`: a file where there is one, else a backup of the repository.
-///
-/// A file's trailer is not checked here.
+/// Whether `wanted` names a file; what looks like a path is one, so that a missing file is said to be missing.
+fn is_file(wanted: &str) -> bool {
+    wanted.contains('/') || Path::new(wanted).exists()
+}
+
+/// Opens a file. Its trailer is not checked here.
+fn open_file(context: &Context<'_>, wanted: &str) -> Result<Source, Failure> {
+    let source = Source::open(Path::new(wanted))?;
+    if source.is_in_use() {
+        context.screen.warn(&format!(
+            "a process holds {wanted}: what is read from a live database may be torn; a snapshot is not"
+        ));
+    }
+    Ok(source)
+}
+
+/// Opens `wanted`, to be read at any place: a file where there is one, else a backup, whose database is brought here.
 pub(super) async fn open(
     context: &Context<'_>,
     wanted: &str,
     args: &SourceArgs,
 ) -> Result<Source, Failure> {
-    let path = Path::new(wanted);
-    // What looks like a path is one, so that a missing file is said to be missing.
-    if path.exists() || wanted.contains('/') {
-        let source = Source::open(path)?;
-        if source.is_in_use() {
-            context.screen.warn(&format!(
-                "a process holds {wanted}: what is read from a live database may be torn; a snapshot is not"
-            ));
-        }
+    if is_file(wanted) {
+        let source = open_file(context, wanted)?;
+        source.check_trailer()?;
         return Ok(source);
     }
     let config = context.configure(&args.repository)?;
@@ -82,6 +91,22 @@ pub(super) async fn open(
     let source = Source::bring(&folder, backup, &directory, context.screen).await?;
     context.screen.clear();
     Ok(source)
+}
+
+/// Reads all of a backup as it streams by: nothing is put on the disk.
+pub(super) async fn sweep(
+    context: &Context<'_>,
+    wanted: &str,
+    repository: &RepositoryArgs,
+) -> Result<Swept, Failure> {
+    let config = context.configure(repository)?;
+    let (folder, catalog) = open_catalog(&config).await?;
+    let backup = catalog.find(wanted, &folder)?;
+    let (findings, swept) = read_deep(&folder, backup, context.screen).await?;
+    context.screen.clear();
+    swept
+        .filter(|_| findings.is_empty())
+        .ok_or_else(|| source::Error::DamagedBackup { findings }.into())
 }
 
 /// Which keys, as flags say it.

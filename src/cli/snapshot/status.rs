@@ -7,10 +7,11 @@ use etcdrx::source::Guard;
 use serde_json::{Map, Value, json};
 
 use super::super::Outcome;
+use super::super::args::RepositoryArgs;
 use super::super::context::Context;
-use super::super::failure::Exit;
+use super::super::failure::{Exit, Failure};
 use super::super::print;
-use super::{SourceArgs, open};
+use super::{is_file, open_file, sweep};
 
 /// `snapshot status`
 #[derive(Debug, Args)]
@@ -23,19 +24,11 @@ pub(crate) struct StatusArgs {
     pub(crate) skip_hash_check: bool,
 
     #[command(flatten)]
-    pub(crate) from: SourceArgs,
+    pub(crate) repository: RepositoryArgs,
 }
 
 pub(super) async fn run(context: &Context<'_>, args: &StatusArgs) -> Outcome {
-    let source = open(context, &args.source, &args.from).await?;
-    let status = source.status(!args.skip_hash_check)?;
-    let contents = contents(&source.store()?).map_err(|error| source.told(error))?;
-    let guard = match (source.guard(), args.skip_hash_check) {
-        (Guard::Trailer(_), true) => "not checked",
-        (Guard::Trailer(_), false) => "the SHA-256 trailer matches",
-        (Guard::Manifest, _) => "the backup's digests match",
-        (Guard::Nothing, _) => "none: this is a database file, not a snapshot",
-    };
+    let (status, contents, guard) = read(context, args).await?;
     let findings = findings(&contents);
     match context.screen.json {
         true => context
@@ -46,6 +39,25 @@ pub(super) async fn run(context: &Context<'_>, args: &StatusArgs) -> Outcome {
             .answer(&text(&status, &contents, guard, &findings)),
     }
     Ok(Exit::Done)
+}
+
+async fn read(
+    context: &Context<'_>,
+    args: &StatusArgs,
+) -> Result<(Status, Contents, &'static str), Failure> {
+    if !is_file(&args.source) {
+        let swept = sweep(context, &args.source, &args.repository).await?;
+        return Ok((swept.status, swept.contents, "the backup's digests match"));
+    }
+    let source = open_file(context, &args.source)?;
+    let status = source.status(!args.skip_hash_check)?;
+    let contents = contents(&source.store()?).map_err(|error| source.told(error))?;
+    let guard = match (source.guard(), args.skip_hash_check) {
+        (Guard::Trailer(_), true) => "not checked",
+        (Guard::Trailer(_), false) => "the SHA-256 trailer matches",
+        (Guard::Manifest | Guard::Nothing, _) => "none: this is a database file, not a snapshot",
+    };
+    Ok((status, contents, guard))
 }
 
 /// What a restore of it would meet.

@@ -1,5 +1,7 @@
 //! Proves that backups can be read and are what etcd wrote.
 
+mod judge;
+
 use std::io;
 
 use bytes::Bytes;
@@ -8,9 +10,10 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use crate::backend::Swept;
 use crate::catalog::{Backup, Catalog, Verification};
-use crate::codec::{self, Decoded, PlainTotals};
-use crate::manifest::{Finding, Manifest};
+use crate::codec::{self, Decoded};
+use crate::manifest::Finding;
 use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder};
 
@@ -57,6 +60,29 @@ const CHECKS: [&str; 6] = [
     "revision",
 ];
 
+/// And what a deep one looks at besides.
+const DEEP_CHECKS: [&str; 4] = ["pages", "records", "keys", "hashkv"];
+
+/// How far a verification goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Digests, trailer and revision: memory stays flat.
+    Full,
+    /// Also every page and record, the number of keys and their hash: takes some 5 % of the database's size in memory.
+    Deep,
+}
+
+impl Depth {
+    /// The word for it in a record.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Deep => "deep",
+        }
+    }
+}
+
 /// Reads one backup whole and holds it against its manifest.
 ///
 /// # Errors
@@ -64,14 +90,45 @@ const CHECKS: [&str; 6] = [
 pub async fn verify(
     folder: &Folder,
     backup: &Backup,
+    depth: Depth,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
     progress.event(Event::Backup(backup.id().clone()));
-    let findings = read_and_judge(folder, backup, progress, |_| Ok(())).await?;
-    Ok(Report {
-        checks: CHECKS.to_vec(),
-        findings,
-    })
+    let mut checks = CHECKS.to_vec();
+    let findings = match depth {
+        Depth::Full => read_and_judge(folder, backup, progress, |_| Ok(())).await?,
+        Depth::Deep => {
+            checks.extend(DEEP_CHECKS);
+            read_deep(folder, backup, progress).await?.0
+        }
+    };
+    Ok(Report { checks, findings })
+}
+
+/// Reads the backup's object, looks at every page and record of the database, and says what is held against them.
+///
+/// What the database holds comes with it, if it is sound.
+///
+/// # Errors
+/// If the store fails.
+pub async fn read_deep(
+    folder: &Folder,
+    backup: &Backup,
+    progress: &dyn Progress,
+) -> Result<(Vec<Finding>, Option<Swept>), Error> {
+    let mut decoded = match decode(folder, backup, progress, codec::decode_deep).await {
+        Err(Error::Repository {
+            source: repository::Error::NotFound { object },
+        }) => return Ok((vec![judge::missing(&object)], None)),
+        decoded => decoded?,
+    };
+    let mut findings = judge::judge(&backup.manifest, &decoded);
+    let deep = decoded.deep.take();
+    findings.extend(
+        deep.iter()
+            .flat_map(|deep| judge::judge_deep(&backup.manifest, deep)),
+    );
+    Ok((findings, deep.and_then(Result::ok)))
 }
 
 /// Reads the backup's object, hands the plain bytes to `sink` before they are proven, and says what is held against them.
@@ -84,14 +141,13 @@ pub async fn read_and_judge(
     progress: &dyn Progress,
     sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
 ) -> Result<Vec<Finding>, Error> {
-    match decode(folder, backup, progress, sink).await {
-        Ok(decoded) => Ok(judge(&backup.manifest, &decoded)),
+    let mut sink = sink;
+    let decoder = move |input| codec::decode(input, &mut sink);
+    match decode(folder, backup, progress, decoder).await {
+        Ok(decoded) => Ok(judge::judge(&backup.manifest, &decoded)),
         Err(Error::Repository {
             source: repository::Error::NotFound { object },
-        }) => {
-            let message = format!("{object} is not there");
-            Ok(vec![Finding::error("object-missing", message)])
-        }
+        }) => Ok(vec![judge::missing(&object)]),
         Err(error) => Err(error),
     }
 }
@@ -104,11 +160,12 @@ pub async fn record(
     folder: &Folder,
     backup: &Backup,
     report: &Report,
+    depth: Depth,
     at: DateTime<Utc>,
 ) -> Result<(), repository::Error> {
     let verification = Verification {
         at,
-        how: "full".to_owned(),
+        how: depth.word().to_owned(),
         ok: report.is_ok(),
         findings: report.findings.clone(),
     };
@@ -139,12 +196,12 @@ pub fn strays(catalog: &Catalog) -> Vec<Finding> {
     unreadable.chain(orphans).collect()
 }
 
-/// Reads the backup's object and hands the plain bytes to `sink`; what they are worth is in the result, for [`judge`].
+/// Reads the backup's object and hands it to `decoder`; what the bytes are worth is in the result, for [`judge`].
 async fn decode(
     folder: &Folder,
     backup: &Backup,
     progress: &dyn Progress,
-    mut sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+    decoder: impl FnOnce(mpsc::Receiver<Bytes>) -> Decoded + Send + 'static,
 ) -> Result<Decoded, Error> {
     let repository = |source| Error::Repository { source };
     let mut stored = folder
@@ -152,7 +209,7 @@ async fn decode(
         .await
         .map_err(repository)?;
     let (pieces, input) = mpsc::channel::<Bytes>(PIECES);
-    let decoder = spawn_blocking(move || codec::decode(input, &mut sink));
+    let decoder = spawn_blocking(move || decoder(input));
     let mut done = 0;
     while let Some(bytes) = stored.next().await.map_err(repository)? {
         done += bytes.len() as u64;
@@ -169,67 +226,5 @@ async fn decode(
     match decoded.plain {
         Err(codec::Error::Output { source }) => Err(Error::Output { source }),
         _ => Ok(decoded),
-    }
-}
-
-/// Holds what was read against the manifest.
-fn judge(manifest: &Manifest, decoded: &Decoded) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let stored = decoded.stored;
-    if stored.size_bytes != manifest.stored_size_bytes {
-        findings.push(Finding::error(
-            "stored-size",
-            format!(
-                "the stored object has {} bytes, {} were stored",
-                stored.size_bytes, manifest.stored_size_bytes
-            ),
-        ));
-    }
-    if stored.sha256 != manifest.stored_sha256 {
-        findings.push(Finding::error(
-            "stored-sha256",
-            format!(
-                "the stored object's SHA-256 is {}, {} was stored: its bytes were changed",
-                stored.sha256, manifest.stored_sha256
-            ),
-        ));
-    }
-    match &decoded.plain {
-        Ok(plain) => findings.extend(judge_plain(manifest, plain)),
-        Err(error) => findings.push(Finding::error(code(error), told(error))),
-    }
-    findings
-}
-
-fn judge_plain(manifest: &Manifest, plain: &PlainTotals) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if plain.sha256 != manifest.snapshot_sha256 {
-        findings.push(Finding::error(
-            "snapshot-sha256",
-            format!(
-                "the snapshot's SHA-256 is {}, the manifest says {}",
-                plain.sha256, manifest.snapshot_sha256
-            ),
-        ));
-    }
-    if plain.facts.revision != manifest.revision {
-        findings.push(Finding::error(
-            "revision",
-            format!(
-                "the snapshot is of revision {}, the manifest says {}",
-                plain.facts.revision, manifest.revision
-            ),
-        ));
-    }
-    findings
-}
-
-fn code(error: &codec::Error) -> &'static str {
-    match error {
-        codec::Error::WrongSize { .. } => "snapshot-size",
-        codec::Error::TrailerMismatch { .. } => "trailer",
-        codec::Error::Database { .. } => "database",
-        codec::Error::Decompress { .. } | codec::Error::Compress { .. } => "compression",
-        codec::Error::Output { .. } | codec::Error::Abandoned => "unread",
     }
 }

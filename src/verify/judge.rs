@@ -1,0 +1,105 @@
+//! What was read, held against what the manifest says.
+
+use crate::backend::Swept;
+use crate::codec::{self, Decoded, Deep, PlainTotals};
+use crate::manifest::{Finding, HashKv, Manifest};
+use crate::progress::told;
+
+/// There is nothing to read.
+pub(super) fn missing(object: &str) -> Finding {
+    Finding::error("object-missing", format!("{object} is not there"))
+}
+
+/// Holds what was read against the manifest.
+pub(super) fn judge(manifest: &Manifest, decoded: &Decoded) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let stored = decoded.stored;
+    if stored.size_bytes != manifest.stored_size_bytes {
+        findings.push(Finding::error(
+            "stored-size",
+            format!(
+                "the stored object has {} bytes, {} were stored",
+                stored.size_bytes, manifest.stored_size_bytes
+            ),
+        ));
+    }
+    if stored.sha256 != manifest.stored_sha256 {
+        findings.push(Finding::error(
+            "stored-sha256",
+            format!(
+                "the stored object's SHA-256 is {}, {} was stored: its bytes were changed",
+                stored.sha256, manifest.stored_sha256
+            ),
+        ));
+    }
+    match &decoded.plain {
+        Ok(plain) => findings.extend(judge_plain(manifest, plain)),
+        Err(error) => findings.push(Finding::error(code(error), told(error))),
+    }
+    findings
+}
+
+fn judge_plain(manifest: &Manifest, plain: &PlainTotals) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if plain.sha256 != manifest.snapshot_sha256 {
+        findings.push(Finding::error(
+            "snapshot-sha256",
+            format!(
+                "the snapshot's SHA-256 is {}, the manifest says {}",
+                plain.sha256, manifest.snapshot_sha256
+            ),
+        ));
+    }
+    if plain.facts.revision != manifest.revision {
+        findings.push(Finding::error(
+            "revision",
+            format!(
+                "the snapshot is of revision {}, the manifest says {}",
+                plain.facts.revision, manifest.revision
+            ),
+        ));
+    }
+    findings
+}
+
+fn code(error: &codec::Error) -> &'static str {
+    match error {
+        codec::Error::WrongSize { .. } => "snapshot-size",
+        codec::Error::TrailerMismatch { .. } => "trailer",
+        codec::Error::Database { .. } => "database",
+        codec::Error::Decompress { .. } | codec::Error::Compress { .. } => "compression",
+        codec::Error::Output { .. } | codec::Error::Abandoned => "unread",
+    }
+}
+
+/// Holds all that the database holds against the manifest.
+pub(super) fn judge_deep(manifest: &Manifest, deep: &Deep) -> Vec<Finding> {
+    let swept = match deep {
+        Ok(swept) => swept,
+        Err(error) => return vec![Finding::error("database", told(error))],
+    };
+    let mut findings = Vec::new();
+    let found = swept.status.live_keys;
+    if let Some(keys) = manifest.keys.filter(|keys| *keys != found) {
+        let message = format!("the snapshot holds {found} keys, the member said {keys}");
+        findings.push(Finding::error("keys", message));
+    }
+    findings.extend(manifest.hashkv.and_then(|said| judge_hash(swept, said)));
+    findings
+}
+
+/// Holds the hash of the records against the member's, computed with the compaction that the member had.
+fn judge_hash(swept: &Swept, said: HashKv) -> Option<Finding> {
+    // A member that was compacted less than its own snapshot cannot be: nothing could be compared then.
+    let found = swept
+        .hashkv(Some(said.revision), Some(said.compact_revision))
+        .ok()?;
+    if found.hash == said.hash {
+        return None;
+    }
+    let message = format!(
+        "the records of the snapshot up to revision {} have the hash {:08x}, the member said {:08x}: they are not the same data",
+        said.revision, found.hash, said.hash
+    );
+    Some(Finding::error("hashkv", message))
+}
