@@ -77,7 +77,8 @@ impl<'a> Fields<'a> {
             5 => Value::Bytes(self.take(4)?),
             _ => return None,
         };
-        Some((tag >> 3, value))
+        // Fields are numbered from 1: a zero is what lies behind a message.
+        (tag >> 3 != 0).then_some((tag >> 3, value))
     }
 }
 

@@ -198,7 +198,14 @@ impl Trees<'_> {
         }
         match bucket.place {
             Where::Page(root) => self.below(root, (&[], None), 0)?,
-            Where::Inline(_) => self.leaves.extend(self.noted(INLINE)),
+            Where::Inline(_) => {
+                let bad = |problem| Error::Bolt(bolt::Error::BadPage { page: 0, problem });
+                let leaf = self
+                    .noted(INLINE)
+                    .ok_or_else(|| bad("holds an inline bucket that is no leaf"))?;
+                leaf.check(self.records, (&[], None)).map_err(bad)?;
+                self.leaves.push(leaf);
+            }
         }
         for leaf in &self.leaves {
             let notes = &self.records[leaf.records()];
