@@ -74,7 +74,7 @@ impl Scan {
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut pager = std::mem::take(&mut self.pager);
         pager.feed(bytes, &mut |meta, number, page| {
-            self.page(meta, number, page)
+            self.page(meta, number, page);
         });
         self.pager = pager;
     }
@@ -103,17 +103,16 @@ impl Scan {
         if !(REVISION_KEY..=REVISION_KEY + 1).contains(&length) {
             return;
         }
-        match page.get(at..at + REVISION_KEY) {
-            Some(key) => self.note_revision(number, key),
-            None => {
-                let bytes = page.get(at..).unwrap_or_default();
-                self.awaited.push(Awaited {
-                    next: Reverse(self.offset + (at + bytes.len()) as u64),
-                    page: number,
-                    bytes: bytes.to_vec(),
-                });
-            }
+        if let Some(key) = page.get(at..at + REVISION_KEY) {
+            self.note_revision(number, key);
+            return;
         }
+        let bytes = page.get(at..).unwrap_or_default();
+        self.awaited.push(Awaited {
+            next: Reverse(self.offset + (at + bytes.len()) as u64),
+            page: number,
+            bytes: bytes.to_vec(),
+        });
     }
 
     fn note_revision(&mut self, page: u64, key: &[u8]) {

@@ -149,7 +149,7 @@ impl Sweep {
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut pager = std::mem::take(&mut self.pager);
         pager.feed(bytes, &mut |meta, number, page| {
-            self.page(meta, number, page)
+            self.page(meta, number, page);
         });
         self.pager = pager;
     }

@@ -157,7 +157,7 @@ fn newest(leaves: &[LeafNote], records: &[Note]) -> i64 {
     let notes = leaves
         .iter()
         .rev()
-        .flat_map(|leaf| records[leaf.records()].last());
+        .filter_map(|leaf| records[leaf.records()].last());
     notes.map(|note| note.main).next().unwrap_or(0)
 }
 

@@ -145,16 +145,14 @@ impl<'a, B: Bytes> Walk<'a, B> {
         self.tree(root, &[], Order::Ascending, &mut |page, leaf| {
             for element in leaf.elements() {
                 let bucket = Bucket::read(element.key, element.value);
-                match bucket.filter(|_| element.is_bucket) {
-                    Some(bucket) => buckets.push(bucket),
-                    None => {
-                        problem = Some(Error::BadPage {
-                            page,
-                            problem: "is of the root and holds what is no bucket",
-                        });
-                        return ControlFlow::Break(());
-                    }
-                }
+                let Some(bucket) = bucket.filter(|_| element.is_bucket) else {
+                    problem = Some(Error::BadPage {
+                        page,
+                        problem: "is of the root and holds what is no bucket",
+                    });
+                    return ControlFlow::Break(());
+                };
+                buckets.push(bucket);
             }
             ControlFlow::Continue(())
         })?;

@@ -26,6 +26,8 @@ mod etcd_round_trip;
 mod etcd_streams;
 mod etcd_survivors;
 mod fuzz_found;
+mod fuzz_replay;
+mod mutate;
 mod scratch;
 mod scratch_servers;
 mod setup;
