@@ -14,6 +14,8 @@ mod cli_configuration;
 mod cli_notifications;
 mod cli_reference;
 mod cli_retention;
+mod damage;
+mod damage_campaign;
 mod datadir_bytes;
 mod datadir_logs;
 mod etcd_agreement;
