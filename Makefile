@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help build demo test lint bench tools clean
+.PHONY: help build demo test lint bench fuzz tools clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -38,6 +38,10 @@ bench: protoc ## Measure against etcdctl and zstd, interleaved: prints ratios
 	$(CARGO) build --release --locked
 	$(CARGO) bench --locked --bench backup --bench data
 
+fuzz: ## Fuzz every target for FUZZ_SECONDS each (30), with the compiler that is here
+	fuzz/run
+
 clean: ## Remove what was built, but not the servers in .tools
 	$(CARGO) clean
+	rm -rf fuzz/target
 	rm -rf .demo

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Error;
+use super::record::RecordKey;
 use super::status::Keys;
 use super::store::Store;
 use crate::bolt::{Bytes, Order};
@@ -47,7 +48,7 @@ pub fn hashkv<B: Bytes>(
         // Servers before 3.5.16 delete a tombstone at the compaction, later ones keep it: neither hashes it.
         let deleted_there = key.main == compacted.0 && key.tombstone;
         // Asked of every record: it may be one of both.
-        let superseded = passed_over.holds(key.revision());
+        let superseded = passed_over.holds(key);
         if !deleted_there && !superseded {
             hash = crc32c::crc32c_append(hash, record.raw_key);
             hash = crc32c::crc32c_append(hash, record.raw_value);
@@ -63,7 +64,7 @@ pub fn hashkv<B: Bytes>(
 
 /// The records that the compaction leaves out of the hash, newest first.
 struct Superseded {
-    revisions: Vec<(i64, i64)>,
+    keys: Vec<RecordKey>,
 }
 
 impl Superseded {
@@ -72,7 +73,7 @@ impl Superseded {
     fn find<B: Bytes>(store: &Store<B>, revision: i64, compacted: i64) -> Result<Self, Error> {
         let mut decided = Keys::default();
         let mut any_alive = false;
-        let mut revisions = Vec::new();
+        let mut keys = Vec::new();
         store.records(0, Order::Descending, &mut |record| {
             let key = record.key;
             if key.main > revision {
@@ -82,21 +83,21 @@ impl Superseded {
             let keep = newest && !key.tombstone;
             any_alive |= keep;
             if key.main <= compacted && !keep {
-                revisions.push(key.revision());
+                keys.push(key);
             }
             Ok(ControlFlow::Continue(()))
         })?;
         if !any_alive {
-            revisions.clear();
+            keys.clear();
         }
-        Ok(Self { revisions })
+        Ok(Self { keys })
     }
 
     /// Whether the record is one of them; asked in ascending order.
-    fn holds(&mut self, revision: (i64, i64)) -> bool {
-        let found = self.revisions.last() == Some(&revision);
+    fn holds(&mut self, key: RecordKey) -> bool {
+        let found = self.keys.last() == Some(&key);
         if found {
-            self.revisions.pop();
+            self.keys.pop();
         }
         found
     }

@@ -12,8 +12,8 @@ mod record;
 mod scan;
 mod status;
 mod store;
-mod sweep;
-mod swept;
+mod survey;
+mod surveyed;
 
 use thiserror::Error;
 
@@ -28,8 +28,8 @@ pub use record::{KeyValue, RecordKey};
 pub use scan::{Facts, Scan};
 pub use status::{BucketCount, Status, status};
 pub use store::{Entry, Place, Record, Store};
-pub use sweep::Sweep;
-pub use swept::Swept;
+pub use survey::Survey;
+pub use surveyed::Surveyed;
 
 /// Why a database could not be read as etcd's.
 #[expect(missing_docs, reason = "the messages name the fields")]

@@ -66,14 +66,14 @@ impl Pager {
         if self.partial.len() < META_BYTES {
             return None;
         }
-        self.meta = Meta::read(&self.partial);
+        self.meta = Meta::at(0, &self.partial);
         self.not_a_database = self.meta.is_none();
         self.meta.map(|meta| meta.page_size)
     }
 
     /// Of two valid metas the one of the later transaction is in force.
     fn take_second_meta(&mut self, page: &[u8]) {
-        if let (Some(second), Some(first)) = (Meta::read(page), self.meta)
+        if let (Some(second), Some(first)) = (Meta::at(1, page), self.meta)
             && second.txid > first.txid
             && second.page_size == first.page_size
         {

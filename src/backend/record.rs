@@ -22,7 +22,7 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
-    /// Reads a key of the bucket `key`; `None` if it is none.
+    /// Reads a key of the bucket `key`; `None` if it is none, or of a revision that cannot be.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (revision, tail) = bytes.split_at_checked(REVISION_BYTES)?;
@@ -36,9 +36,15 @@ impl RecordKey {
         if *separator != b'_' {
             return None;
         }
-        Some(Self {
-            main: i64::from_be_bytes(*main),
-            sub: i64::from_be_bytes(sub.try_into().ok()?),
+        let (main, sub) = (
+            i64::from_be_bytes(*main),
+            i64::from_be_bytes(sub.try_into().ok()?),
+        );
+        // As bytes, keys with negative numbers would come last. No transaction makes four thousand million changes.
+        let possible = main >= 0 && (0..=i64::from(u32::MAX)).contains(&sub);
+        possible.then_some(Self {
+            main,
+            sub,
             tombstone,
         })
     }

@@ -6,7 +6,8 @@
 //! So of each branch page its last child is kept, and of each leaf page the revision in its last key, for the
 //! newest few thousand leaves: freed pages hold older revisions than the live edge does.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 
 use super::Error;
 use super::pager::Pager;
@@ -39,10 +40,12 @@ pub struct Facts {
     pub storage_version: Option<String>,
 }
 
-/// A key whose bytes have not all gone by yet, because its leaf spans several pages.
+/// A key whose bytes have not all gone by yet, because its leaf spans several pages; the next due is the greatest.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Awaited {
+    /// Where its next byte will be.
+    next: Reverse<u64>,
     page: u64,
-    at: u64,
     bytes: Vec<u8>,
 }
 
@@ -55,7 +58,7 @@ pub struct Scan {
     last_children: HashMap<u64, u64>,
     leaves: Vec<(i64, u64)>,
     leaves_floor: i64,
-    awaited: Vec<Awaited>,
+    awaited: BinaryHeap<Awaited>,
     root: Vec<u8>,
     root_bytes: usize,
 }
@@ -100,14 +103,16 @@ impl Scan {
         if !(REVISION_KEY..=REVISION_KEY + 1).contains(&length) {
             return;
         }
-        match page.get(at..at + REVISION_KEY) {
-            Some(key) => self.note_revision(number, key),
-            None => self.awaited.push(Awaited {
-                page: number,
-                at: self.offset + at as u64,
-                bytes: page.get(at..).unwrap_or_default().to_vec(),
-            }),
+        if let Some(key) = page.get(at..at + REVISION_KEY) {
+            self.note_revision(number, key);
+            return;
         }
+        let bytes = page.get(at..).unwrap_or_default();
+        self.awaited.push(Awaited {
+            next: Reverse(self.offset + (at + bytes.len()) as u64),
+            page: number,
+            bytes: bytes.to_vec(),
+        });
     }
 
     fn note_revision(&mut self, page: u64, key: &[u8]) {
@@ -124,22 +129,19 @@ impl Scan {
 
     /// Takes what `page` holds of keys that earlier pages promised.
     fn complete_awaited(&mut self, page: &[u8]) {
-        if self.awaited.is_empty() {
-            return;
-        }
         let end = self.offset + page.len() as u64;
-        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.awaited)
-            .into_iter()
-            .partition(|awaited| awaited.at + (awaited.bytes.len() as u64) < end);
-        self.awaited = later;
-        for mut awaited in due {
-            let next = awaited.at + awaited.bytes.len() as u64;
+        while let Some(mut awaited) = self.awaited.pop() {
+            let Reverse(next) = awaited.next;
+            if next >= end {
+                self.awaited.push(awaited);
+                return;
+            }
             let from = usize::try_from(next.saturating_sub(self.offset)).unwrap_or(usize::MAX);
             let missing = REVISION_KEY - awaited.bytes.len();
             let here = page.get(from..).unwrap_or_default();
-            awaited
-                .bytes
-                .extend_from_slice(&here[..missing.min(here.len())]);
+            let taken = &here[..missing.min(here.len())];
+            awaited.bytes.extend_from_slice(taken);
+            awaited.next = Reverse(next + taken.len() as u64);
             if awaited.bytes.len() == REVISION_KEY {
                 self.note_revision(awaited.page, &awaited.bytes);
             } else {

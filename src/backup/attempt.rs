@@ -183,7 +183,7 @@ impl Run<'_> {
             compression: "zstd".to_owned(),
             encryption: None,
             hashkv: proof.hashkv,
-            keys: encoded.deep.as_ref().ok().map(|swept| swept.keys),
+            keys: encoded.deep.as_ref().ok().map(|surveyed| surveyed.keys),
             verified_at: proven.then_some(completed_at),
             verified_how: proven.then(|| "read-back".to_owned()),
             findings: self.findings.clone(),

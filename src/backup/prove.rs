@@ -69,9 +69,9 @@ pub(super) async fn prove(
         }));
     }
     let hashkv = match &snapshot.deep {
-        Ok(swept) => {
+        Ok(surveyed) => {
             let compacted = ours.map(|ours| ours.compact_revision);
-            let streamed = swept.hashkv(Some(revision), compacted).ok();
+            let streamed = surveyed.hashkv(Some(revision), compacted).ok();
             findings.extend(differs(streamed.as_ref(), ours.as_ref(), status));
             streamed
         }

@@ -60,6 +60,12 @@ fn hold_against<B: Bytes>(
     if let Some(pair) = free.windows(2).find(|pair| pair[0] >= pair[1]) {
         return bad(pair[1], "stands in the freelist twice, or out of order");
     }
+    if let Some(page) = free.iter().find(|page| !pages.contains(page)) {
+        return bad(
+            *page,
+            "stands in the freelist and is no page of the database",
+        );
+    }
     if let Some(page) = free.iter().find(|page| walk.seen().contains(**page)) {
         return bad(*page, "is in use and in the freelist");
     }

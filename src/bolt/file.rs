@@ -128,12 +128,8 @@ fn meta_in_force(bytes: &impl Bytes, size_bytes: u64) -> Result<Meta, Error> {
         let mut head = [0; META_BYTES];
         let enough = offset + META_BYTES as u64 <= size_bytes;
         let read = enough && bytes.read_exact_at(&mut head, offset).is_ok();
-        // A meta can stand at page 0 or 1 alone; its page's header must say so.
-        let number = u64::from(offset != 0);
-        let header = Header::read(&head).filter(|header| read && header.id == number)?;
-        (header.kind == super::PageKind::Meta)
-            .then(|| Meta::read(&head))
-            .flatten()
+        // A meta can stand at page 0 or 1 alone.
+        Meta::at(u64::from(offset != 0), &head).filter(|_| read)
     };
     let first = read(0);
     let sizes = match first {

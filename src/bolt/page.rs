@@ -117,6 +117,14 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Reads the meta that page `number` begins with; `None` if it is not valid, or not the page that it says.
+    #[must_use]
+    pub fn at(number: u64, page: &[u8]) -> Option<Self> {
+        let header = Header::read(page)?;
+        let is_meta = header.kind == PageKind::Meta && header.id == number;
+        Self::read(page).filter(|_| is_meta)
+    }
+
     /// Reads the meta in `page`, at least [`META_BYTES`] long; `None` if magic, version or checksum are wrong.
     #[must_use]
     pub fn read(page: &[u8]) -> Option<Self> {
@@ -234,10 +242,28 @@ impl<'a> Branch<'a> {
         ))
     }
 
+    /// Whether the keys lie back to back behind the elements, as every bbolt writes them.
+    ///
+    /// So a wrong count or length is noticed, and no page can make its reader look at one byte over and over.
+    fn is_compact(&self) -> bool {
+        let mut end = HEADER + self.count * ELEMENT;
+        (0..self.count).all(|index| {
+            let element = HEADER + index * ELEMENT;
+            let position = usize_at(self.bytes, element).and_then(|at| element.checked_add(at));
+            let length = usize_at(self.bytes, element + 4);
+            let begins_there = position == Some(end);
+            end = end.saturating_add(length.unwrap_or(usize::MAX));
+            begins_there && end <= self.bytes.len()
+        })
+    }
+
     /// Whether all of it lies inside the page, with keys ascending within `bounds`; says what is wrong.
     pub(super) fn check(&self, bounds: Bounds<'_>) -> Result<(), &'static str> {
         if self.count == 0 {
             return Err("is a branch with no page below");
+        }
+        if !self.is_compact() {
+            return Err("has keys that do not lie side by side in it");
         }
         let mut previous: Option<&[u8]> = None;
         for index in 0..self.count {
@@ -331,7 +357,9 @@ impl<'a> Leaf<'a> {
         })
     }
 
-    /// Keys and values of all elements, if they lie back to back as bbolt writes them.
+    /// Keys and values of all elements, if they lie back to back behind the elements as every bbolt writes them.
+    ///
+    /// Where they do not, a count or a length is wrong; and a page could make its reader look at one byte over and over.
     #[must_use]
     pub fn data(&self) -> Option<&'a [u8]> {
         let from = HEADER + self.count * ELEMENT;
@@ -350,6 +378,9 @@ impl<'a> Leaf<'a> {
 
     /// Whether all of it lies inside the page, with keys ascending within `bounds`; says what is wrong.
     pub(super) fn check(&self, bounds: Bounds<'_>) -> Result<(), &'static str> {
+        if self.data().is_none() {
+            return Err("has keys and values that do not lie side by side in it");
+        }
         let mut previous: Option<&[u8]> = None;
         for index in 0..self.count {
             let element = self

@@ -243,7 +243,7 @@ fn meta_in_force(database: &Database<File>) -> Result<u64, Error> {
     let mut head = [0; META_BYTES];
     let read = Bytes::read_exact_at(database.bytes(), &mut head, 0);
     read.map_err(|source| Error::Read { page: 0, source })?;
-    let first = Meta::read(&head).is_some_and(|first| first == *database.meta());
+    let first = Meta::at(0, &head).is_some_and(|first| first == *database.meta());
     Ok(u64::from(!first))
 }
 

@@ -128,7 +128,7 @@ impl<'a, B: Bytes> Walk<'a, B> {
         let bad = |problem| Error::BadPage { page: id, problem };
         let (header, bytes) = self.pages.page(id)?;
         self.seen.mark(header)?;
-        let branch = Branch::read(bytes).ok_or_else(|| bad("is neither a branch nor a leaf"))?;
+        let branch = Branch::read(bytes).ok_or_else(|| bad("is no branch"))?;
         branch.check(bounds).map_err(bad)?;
         let children = (0..branch.count()).map_while(|index| branch.child(index));
         Ok(children.map(|(key, child)| (key.to_vec(), child)).collect())

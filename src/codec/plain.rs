@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::digest::Sha256;
-use crate::backend::{self, Facts, Scan, Sweep, Swept};
+use crate::backend::{self, Facts, Scan, Survey, Surveyed};
 use crate::id::Digest;
 
 /// The bytes that etcd appends to a snapshot: the SHA-256 of everything before them
@@ -24,7 +24,7 @@ pub struct PlainTotals {
 }
 
 /// All that a database holds, or why it is not sound.
-pub type Deep = Result<Swept, backend::Error>;
+pub type Deep = Result<Surveyed, backend::Error>;
 
 /// Proves one snapshot as it streams by.
 #[derive(Default)]
@@ -32,7 +32,7 @@ pub struct Plain {
     sha256: Sha256,
     scan: Scan,
     /// Takes in everything, where more than the facts is asked for.
-    sweep: Option<Sweep>,
+    survey: Option<Survey>,
     /// The last bytes so far, which may turn out to be the trailer.
     tail: Vec<u8>,
     size_bytes: u64,
@@ -43,7 +43,7 @@ impl Plain {
     #[must_use]
     pub fn deep() -> Self {
         Self {
-            sweep: Some(Sweep::new()),
+            survey: Some(Survey::new()),
             ..Self::default()
         }
     }
@@ -68,8 +68,8 @@ impl Plain {
     fn content(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.scan.feed(bytes);
-        if let Some(sweep) = &mut self.sweep {
-            sweep.feed(bytes);
+        if let Some(survey) = &mut self.survey {
+            survey.feed(bytes);
         }
     }
 
@@ -84,9 +84,9 @@ impl Plain {
     /// # Errors
     /// As [`Plain::finish`].
     pub fn finish_deep(mut self) -> Result<(PlainTotals, Option<Deep>), Error> {
-        let sweep = self.sweep.take();
+        let survey = self.survey.take();
         let totals = self.finish()?;
-        Ok((totals, sweep.map(Sweep::finish)))
+        Ok((totals, survey.map(Survey::finish)))
     }
 
     /// Judges the whole: size rule, trailer, then the database.

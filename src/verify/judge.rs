@@ -1,6 +1,6 @@
 //! What was read, held against what the manifest says.
 
-use crate::backend::Swept;
+use crate::backend::Surveyed;
 use crate::codec::{self, Decoded, Deep, PlainTotals};
 use crate::manifest::{Finding, HashKv, Manifest};
 use crate::progress::told;
@@ -74,24 +74,24 @@ fn code(error: &codec::Error) -> &'static str {
 
 /// Holds all that the database holds against the manifest.
 pub(super) fn judge_deep(manifest: &Manifest, deep: &Deep) -> Vec<Finding> {
-    let swept = match deep {
-        Ok(swept) => swept,
+    let surveyed = match deep {
+        Ok(surveyed) => surveyed,
         Err(error) => return vec![Finding::error("database", told(error))],
     };
     let mut findings = Vec::new();
-    let found = swept.keys;
+    let found = surveyed.keys;
     if let Some(keys) = manifest.keys.filter(|keys| *keys != found) {
         let message = format!("the snapshot holds {found} keys, the member said {keys}");
         findings.push(Finding::error("keys", message));
     }
-    findings.extend(manifest.hashkv.and_then(|said| judge_hash(swept, said)));
+    findings.extend(manifest.hashkv.and_then(|said| judge_hash(surveyed, said)));
     findings
 }
 
 /// Holds the hash of the records against the member's, computed with the compaction that the member had.
-fn judge_hash(swept: &Swept, said: HashKv) -> Option<Finding> {
+fn judge_hash(surveyed: &Surveyed, said: HashKv) -> Option<Finding> {
     // A member that was compacted less than its own snapshot cannot be: nothing could be compared then.
-    let found = swept
+    let found = surveyed
         .hashkv(Some(said.revision), Some(said.compact_revision))
         .ok()?;
     if found.hash == said.hash {

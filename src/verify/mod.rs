@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::backend::Swept;
+use crate::backend::Surveyed;
 use crate::catalog::{Backup, Catalog, Verification};
 use crate::codec::{self, Decoded};
 use crate::manifest::Finding;
@@ -115,7 +115,7 @@ pub async fn read_deep(
     folder: &Folder,
     backup: &Backup,
     progress: &dyn Progress,
-) -> Result<(Vec<Finding>, Option<Swept>), Error> {
+) -> Result<(Vec<Finding>, Option<Surveyed>), Error> {
     let mut decoded = match decode(folder, backup, progress, codec::decode_deep).await {
         Err(Error::Repository {
             source: repository::Error::NotFound { object },
@@ -188,7 +188,7 @@ pub fn strays(catalog: &Catalog) -> Vec<Finding> {
     });
     let orphans = catalog.orphans.iter().map(|orphan| {
         let message = format!(
-            "{} ({} bytes) belongs to no backup; `prune` sweeps it after a day",
+            "{} ({} bytes) belongs to no backup; `prune` surveys it after a day",
             orphan.object.key, orphan.object.size_bytes
         );
         Finding::warning("orphan", message)

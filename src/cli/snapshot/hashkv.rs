@@ -11,7 +11,7 @@ use super::super::Outcome;
 use super::super::args::RepositoryArgs;
 use super::super::context::Context;
 use super::super::failure::Exit;
-use super::{is_file, open_file, sweep};
+use super::{is_file, open_file, survey};
 
 /// `snapshot hashkv`
 #[derive(Debug, Args)]
@@ -40,8 +40,8 @@ pub(super) async fn run(context: &Context<'_>, args: &HashkvArgs) -> Outcome {
         let store = source.store()?;
         hashkv(&store, revision, compact_revision).map_err(|error| source.told(error))?
     } else {
-        let swept = sweep(context, &args.source, &args.repository).await?;
-        let hash = swept.hashkv(revision, compact_revision);
+        let surveyed = survey(context, &args.source, &args.repository).await?;
+        let hash = surveyed.hashkv(revision, compact_revision);
         hash.map_err(|error| source::Error::of(Path::new(&args.source), error))?
     };
     match context.screen.json {

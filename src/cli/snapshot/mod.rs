@@ -10,7 +10,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use etcdrx::backend::{Select, Swept};
+use etcdrx::backend::{Select, Surveyed};
 use etcdrx::source::{self, Source};
 use etcdrx::verify::read_deep;
 
@@ -98,17 +98,17 @@ pub(super) async fn open(
 }
 
 /// Reads all of a backup as it streams by: nothing is put on the disk.
-pub(super) async fn sweep(
+pub(super) async fn survey(
     context: &Context<'_>,
     wanted: &str,
     repository: &RepositoryArgs,
-) -> Result<Swept, Failure> {
+) -> Result<Surveyed, Failure> {
     let config = context.configure(repository)?;
     let (folder, catalog) = open_catalog(&config).await?;
     let backup = catalog.find(wanted, &folder)?;
-    let (findings, swept) = read_deep(&folder, backup, context.screen).await?;
+    let (findings, surveyed) = read_deep(&folder, backup, context.screen).await?;
     context.screen.clear();
-    swept
+    surveyed
         .filter(|_| findings.is_empty())
         .ok_or_else(|| source::Error::DamagedBackup { findings }.into())
 }

@@ -11,7 +11,7 @@ use super::super::args::RepositoryArgs;
 use super::super::context::Context;
 use super::super::failure::{Exit, Failure};
 use super::super::print;
-use super::{is_file, open_file, sweep};
+use super::{is_file, open_file, survey};
 
 /// `snapshot status`
 #[derive(Debug, Args)]
@@ -46,8 +46,12 @@ async fn read(
     args: &StatusArgs,
 ) -> Result<(Status, Contents, &'static str), Failure> {
     if !is_file(&args.source) {
-        let swept = sweep(context, &args.source, &args.repository).await?;
-        return Ok((swept.status, swept.contents, "the backup's digests match"));
+        let surveyed = survey(context, &args.source, &args.repository).await?;
+        return Ok((
+            surveyed.status,
+            surveyed.contents,
+            "the backup's digests match",
+        ));
     }
     let source = open_file(context, &args.source)?;
     let status = source.status(!args.skip_hash_check)?;

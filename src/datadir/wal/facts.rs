@@ -149,7 +149,11 @@ impl Log {
             self.first = Some(place);
         }
         if self.reached.is_some_and(|reached| place.index <= reached) {
-            self.changes.retain(|change| change.index < place.index);
+            // They are in the order of their indexes.
+            let kept = self
+                .changes
+                .partition_point(|change| change.index < place.index);
+            self.changes.truncate(kept);
         }
         self.changes.extend(change);
         self.last = Some(place);

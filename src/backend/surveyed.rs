@@ -1,4 +1,4 @@
-//! What a sweep found: the same as a walk over the file would have found.
+//! What a survey found: the same as a walk over the file would have found.
 
 use std::ops::ControlFlow;
 
@@ -7,7 +7,7 @@ use super::contents::{Contents, contents};
 use super::crc::Joined;
 use super::status::{BucketCount, Keys, Status, append_leaf};
 use super::store::Store;
-use super::sweep::{INLINE, Kept, LeafNote, Note};
+use super::survey::{INLINE, Kept, LeafNote, Note};
 use crate::bolt::{self, Bounds, Bucket, Header, Leaf, Order, PageKind, Walk, Where, finish};
 use crate::id::Revision;
 use crate::manifest::HashKv;
@@ -16,7 +16,7 @@ use crate::manifest::HashKv;
 const DEPTH: usize = 64;
 
 /// A database that streamed by and is sound.
-pub struct Swept {
+pub struct Surveyed {
     /// What `snapshot status` tells.
     pub status: Status,
     /// What stands in the small buckets.
@@ -28,7 +28,7 @@ pub struct Swept {
     records: Vec<Note>,
 }
 
-impl Swept {
+impl Surveyed {
     pub(super) fn judge(
         store: &Store<Kept>,
         leaves: &[LeafNote],
@@ -212,7 +212,14 @@ impl Trees<'_> {
         }
         match bucket.place {
             Where::Page(root) => self.below(root, (&[], None), 0)?,
-            Where::Inline(_) => self.leaves.extend(self.noted(INLINE)),
+            Where::Inline(_) => {
+                let bad = |problem| Error::Bolt(bolt::Error::BadPage { page: 0, problem });
+                let leaf = self
+                    .noted(INLINE)
+                    .ok_or_else(|| bad("holds an inline bucket that is no leaf"))?;
+                leaf.check(self.records, (&[], None)).map_err(bad)?;
+                self.leaves.push(leaf);
+            }
         }
         for leaf in &self.leaves {
             let notes = &self.records[leaf.records()];
@@ -256,15 +263,15 @@ impl Trees<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::golden::{golden, golden_3_7};
-    use super::super::{Sweep, hashkv, status};
+    use super::super::{Survey, hashkv, status};
     use super::*;
 
-    fn swept(bytes: &[u8], piece: usize) -> Result<Swept, Error> {
-        let mut sweep = Sweep::new();
+    fn surveyed(bytes: &[u8], piece: usize) -> Result<Surveyed, Error> {
+        let mut survey = Survey::new();
         for part in bytes.chunks(piece) {
-            sweep.feed(part);
+            survey.feed(part);
         }
-        sweep.finish()
+        survey.finish()
     }
 
     #[test]
@@ -274,14 +281,14 @@ mod tests {
             let store = Store::open(database).unwrap();
             let walked = status(&store).unwrap();
             for piece in [4096, 10_000, 1 << 20] {
-                let swept = swept(database, piece).unwrap();
-                assert_eq!(swept.status, walked);
-                assert_eq!(swept.contents, contents(&store).unwrap());
+                let surveyed = surveyed(database, piece).unwrap();
+                assert_eq!(surveyed.status, walked);
+                assert_eq!(surveyed.contents, contents(&store).unwrap());
                 for revision in [60, 61, 63, 64] {
                     let revision = Some(Revision(revision));
                     for compacted in [None, Some(Revision(-1)), Some(Revision(40))] {
                         assert_eq!(
-                            swept.hashkv(revision, compacted).unwrap(),
+                            surveyed.hashkv(revision, compacted).unwrap(),
                             hashkv(&store, revision, compacted).unwrap()
                         );
                     }
@@ -293,8 +300,8 @@ mod tests {
     #[test]
     fn a_stream_that_ends_early_is_told() {
         let golden = golden();
-        assert!(swept(&golden[..golden.len() - 32 - 4096], 1 << 20).is_err());
-        assert!(swept(&golden[..100], 10).is_err());
-        assert!(swept(&[], 1).is_err());
+        assert!(surveyed(&golden[..golden.len() - 32 - 4096], 1 << 20).is_err());
+        assert!(surveyed(&golden[..100], 10).is_err());
+        assert!(surveyed(&[], 1).is_err());
     }
 }

@@ -13,7 +13,7 @@ use super::pager::Pager;
 use super::record::{KeyValue, RecordKey};
 use super::status::{Keys, append_leaf};
 use super::store::Store;
-use super::swept::Swept;
+use super::surveyed::Surveyed;
 use crate::bolt::{self, Bounds, Header, Leaf, Meta, PageKind, Where};
 
 /// Leaves that hold no records are kept whole up to so much in all: more than the small buckets ever take.
@@ -62,7 +62,7 @@ pub(super) struct LeafNote {
     pub(super) page: u64,
     pub(super) overflow: u32,
     pub(super) crc: u32,
-    /// Its first record, in `Sweep::records`.
+    /// Its first record, in `Survey::records`.
     first: u32,
     count: u16,
     /// What is wrong with it, if it turns out to be in use.
@@ -71,7 +71,8 @@ pub(super) struct LeafNote {
 
 #[derive(Debug, Clone, Copy)]
 enum Problem {
-    BeyondItsEnd,
+    NotCompact,
+    Bucket,
     NoRevision,
     NoRecord,
     NotAscending,
@@ -88,7 +89,12 @@ impl LeafNote {
     /// Says what is wrong with it, as a page whose keys lie within `bounds`.
     pub(super) fn check(self, records: &[Note], bounds: Bounds<'_>) -> Result<(), &'static str> {
         match self.problem {
-            Some(Problem::BeyondItsEnd) => return Err("has a key or value beyond its own end"),
+            Some(Problem::NotCompact) => {
+                return Err("has keys and values that do not lie side by side in it");
+            }
+            Some(Problem::Bucket) => {
+                return Err("holds a bucket inside a bucket, which etcd never makes");
+            }
             Some(Problem::NoRevision) => return Err("has a key that is no revision"),
             Some(Problem::NoRecord) => return Err("holds a record that is none"),
             Some(Problem::NotAscending) => return Err("has keys that are not ascending"),
@@ -116,11 +122,13 @@ struct Pending {
     number: u64,
     missing: u64,
     bytes: Vec<u8>,
+    /// How long it will be.
+    whole_bytes: usize,
 }
 
 /// Takes in one database as it streams by.
 #[derive(Default)]
-pub struct Sweep {
+pub struct Survey {
     pager: Pager,
     pending: Vec<Pending>,
     kept: Kept,
@@ -130,7 +138,7 @@ pub struct Sweep {
     records: Vec<Note>,
 }
 
-impl Sweep {
+impl Survey {
     /// Starts before the first byte.
     #[must_use]
     pub fn new() -> Self {
@@ -151,21 +159,35 @@ impl Sweep {
             self.kept.pages.insert(number, page.to_vec());
             return;
         }
+        if number >= meta.high_water_mark {
+            // Space that a live server has ahead belongs to no tree.
+            return;
+        }
         self.continue_pending(page);
         let Some(header) = Header::read(page).filter(|header| header.id == number) else {
             return;
         };
-        let overflow = u64::from(header.overflow);
-        let waiting: usize = self.pending.iter().map(|pending| pending.bytes.len()).sum();
-        if overflow == 0 {
+        if header.overflow == 0 {
             self.take(number, page);
-        } else if overflow < meta.high_water_mark.saturating_sub(number) && waiting < PENDING_BYTES
-        {
-            // It may be a free page that only looks so: what follows is looked at for itself as well.
+        } else if u64::from(header.overflow) < meta.high_water_mark - number {
+            self.await_overflow(header, page);
+        }
+    }
+
+    /// Lets a page wait for its overflow.
+    ///
+    /// It may be a free page that only looks so: what follows is looked at for itself as well, so many pages may wait
+    /// for the same bytes. What counts against the limit is what they will be in the end.
+    fn await_overflow(&mut self, header: Header, page: &[u8]) {
+        let overflow = header.overflow as usize;
+        let whole_bytes = page.len().saturating_mul(overflow.saturating_add(1));
+        let waiting = self.pending.iter().map(|pending| pending.whole_bytes);
+        if waiting.sum::<usize>().saturating_add(whole_bytes) <= PENDING_BYTES {
             self.pending.push(Pending {
-                number,
-                missing: overflow,
+                number: header.id,
+                missing: u64::from(header.overflow),
                 bytes: page.to_vec(),
+                whole_bytes,
             });
         }
     }
@@ -189,22 +211,33 @@ impl Sweep {
         let kind = Header::read(bytes).map(|header| header.kind);
         match (kind, Leaf::read(bytes)) {
             (Some(PageKind::Leaf), Some(leaf)) if is_of_records(leaf) => {
-                self.take_records(number, bytes, leaf);
+                // The name of a role can look like the key of a record, but its rights do not look like a record.
+                let is_other = self.take_records(number, bytes, leaf).is_err();
+                if is_other || leaf.count() == 0 {
+                    self.keep_small(number, bytes);
+                }
             }
-            (Some(PageKind::Leaf), _) if self.small_bytes + bytes.len() <= SMALL_BYTES => {
-                self.small_bytes += bytes.len();
+            (Some(PageKind::Branch | PageKind::Freelist), _) if !has_overflow(bytes) => {
                 self.kept.pages.insert(number, bytes.to_vec());
             }
-            (Some(PageKind::Branch | PageKind::Freelist), _) => {
-                self.kept.pages.insert(number, bytes.to_vec());
+            (Some(PageKind::Branch | PageKind::Freelist | PageKind::Leaf), _) => {
+                self.keep_small(number, bytes);
             }
             _ => {}
         }
     }
 
-    fn take_records(&mut self, page: u64, bytes: &[u8], leaf: Leaf<'_>) {
+    fn keep_small(&mut self, number: u64, bytes: &[u8]) {
+        if self.small_bytes + bytes.len() <= SMALL_BYTES {
+            self.small_bytes += bytes.len();
+            self.kept.pages.insert(number, bytes.to_vec());
+        }
+    }
+
+    fn take_records(&mut self, page: u64, bytes: &[u8], leaf: Leaf<'_>) -> Result<(), Problem> {
         let from = self.records.len();
-        let problem = self.take_elements(leaf).err();
+        let taken = self.take_elements(leaf);
+        let problem = taken.err();
         if problem.is_some() {
             // It lies free, or the database is damaged: the trees will tell.
             self.records.truncate(from);
@@ -219,12 +252,16 @@ impl Sweep {
             count: u16::try_from(count).unwrap_or(u16::MAX),
             problem,
         });
+        taken
     }
 
     fn take_elements(&mut self, leaf: Leaf<'_>) -> Result<(), Problem> {
+        leaf.data().ok_or(Problem::NotCompact)?;
         let mut last = None;
-        for index in 0..leaf.count() {
-            let element = leaf.element(index).ok_or(Problem::BeyondItsEnd)?;
+        for element in leaf.elements() {
+            if element.is_bucket {
+                return Err(Problem::Bucket);
+            }
             let key = RecordKey::read(element.key).ok_or(Problem::NoRevision)?;
             let read = KeyValue::read(element.value).map_err(|_| Problem::NoRecord)?;
             if last.is_some_and(|last| key <= last) {
@@ -258,7 +295,7 @@ impl Sweep {
     ///
     /// # Errors
     /// If it is no etcd database, is cut short, or the first page or record in use that is not as it must be.
-    pub fn finish(mut self) -> Result<Swept, Error> {
+    pub fn finish(mut self) -> Result<Surveyed, Error> {
         let meta = self.pager.meta().ok_or(Error::NotADatabase)?;
         self.kept.size_bytes = self.pager.size_bytes();
         self.kept.page_size = meta.page_size;
@@ -266,19 +303,25 @@ impl Sweep {
         if let Some(Where::Inline(bytes)) = store.bucket("key").map(|bucket| &bucket.place)
             && let Some(leaf) = Leaf::read(bytes)
         {
-            self.take_records(INLINE, bytes, leaf);
+            // What is wrong with it is noted, and told with everything else.
+            let _ = self.take_records(INLINE, bytes, leaf);
         }
         // Pages with overflow were noted when it had gone by.
         self.leaves.sort_unstable_by_key(|leaf| leaf.page);
         let empty_key = self.keys.hash(b"");
-        Swept::judge(&store, &self.leaves, self.records, empty_key)
+        Surveyed::judge(&store, &self.leaves, self.records, empty_key)
     }
 }
 
-/// Whether a leaf's first key looks like a record's: nothing else that etcd keeps has keys of this form.
+/// Whether a leaf is empty, or its first key looks like a record's.
 fn is_of_records(leaf: Leaf<'_>) -> bool {
-    leaf.element(0)
-        .is_some_and(|element| !element.is_bucket && RecordKey::read(element.key).is_some())
+    let first = leaf.element(0);
+    leaf.count() == 0 || first.is_some_and(|element| RecordKey::read(element.key).is_some())
+}
+
+/// Only damage makes such a branch, and only a large database such a freelist: so much of them is kept as of small leaves.
+fn has_overflow(bytes: &[u8]) -> bool {
+    Header::read(bytes).is_some_and(|header| header.overflow > 0)
 }
 
 /// The pages that were kept, as a file with holes.
