@@ -28,16 +28,7 @@ pub fn hashkv<B: Bytes>(
         Some(compacted) => compacted,
         None => store.compact_revision()?.unwrap_or(Revision(-1)),
     };
-    let revision = revision.unwrap_or(newest);
-    if revision > newest {
-        return Err(Error::Future { revision, newest });
-    }
-    if revision < compacted {
-        return Err(Error::Compacted {
-            revision,
-            compacted,
-        });
-    }
+    let revision = within(revision, newest, compacted)?;
     let mut passed_over = Superseded::find(store, revision.0, compacted.0)?;
     let mut hash = crc32c::crc32c(b"key");
     store.records(0, Order::Ascending, &mut |record| {
@@ -60,6 +51,25 @@ pub fn hashkv<B: Bytes>(
         compact_revision: compacted,
         hash,
     })
+}
+
+/// The revision that is meant: `asked`, or the newest.
+pub(super) fn within(
+    asked: Option<Revision>,
+    newest: Revision,
+    compacted: Revision,
+) -> Result<Revision, Error> {
+    let revision = asked.unwrap_or(newest);
+    if revision > newest {
+        return Err(Error::Future { revision, newest });
+    }
+    if revision < compacted {
+        return Err(Error::Compacted {
+            revision,
+            compacted,
+        });
+    }
+    Ok(revision)
 }
 
 /// The records that the compaction leaves out of the hash, newest first.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::Error;
+use super::hashkv::within;
 use super::status::Keys;
 use super::store::{Place, Store};
 use crate::bolt::{Bytes, Order};
@@ -63,19 +64,8 @@ pub struct State {
 /// If it is still to come, was compacted away, or the database is damaged.
 pub fn revision_of<B: Bytes>(store: &Store<B>, asked: Option<Revision>) -> Result<Revision, Error> {
     let newest = store.revision()?;
-    let Some(revision) = asked else {
-        return Ok(newest);
-    };
-    if revision > newest {
-        return Err(Error::Future { revision, newest });
-    }
-    match store.compact_revision()? {
-        Some(compacted) if revision < compacted => Err(Error::Compacted {
-            revision,
-            compacted,
-        }),
-        _ => Ok(revision),
-    }
+    let compacted = store.compact_revision()?.unwrap_or_default();
+    within(asked, newest, compacted)
 }
 
 /// The keys that were alive at `revision`, in their order.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::Error;
 use super::contents::{Contents, contents};
 use super::crc::Joined;
+use super::hashkv::within;
 use super::status::{BucketCount, Keys, Status, append_leaf};
 use super::store::Store;
 use super::survey::{INLINE, Kept, LeafNote, Note};
@@ -89,16 +90,7 @@ impl Surveyed {
         let compacted = compact_revision
             .or(self.status.compact_revision)
             .unwrap_or(Revision(-1));
-        let revision = revision.unwrap_or(newest);
-        if revision > newest {
-            return Err(Error::Future { revision, newest });
-        }
-        if revision < compacted {
-            return Err(Error::Compacted {
-                revision,
-                compacted,
-            });
-        }
+        let revision = within(revision, newest, compacted)?;
         let mut left_out = self.left_out(revision.0, compacted.0);
         let mut hash = Joined::from(crc32c::crc32c(b"key"));
         for leaf in &self.leaves {
