@@ -12,8 +12,8 @@ use crate::mutate::Random;
 
 /// The kinds of damage, and how many cases of each one specimen gets.
 pub(crate) const KINDS: [(&str, u64); 14] = [
-    ("bit anywhere", 250),
-    ("bit in a page's head", 250),
+    ("bit anywhere", 200),
+    ("bit in a page's head", 200),
     ("bit in a meta", 60),
     ("bit in the trailer", 10),
     ("bytes overwritten", 60),
@@ -80,7 +80,7 @@ fn loaded() -> Vec<u8> {
     let mut random = Random::from(1);
     loader.begin_bucket(b"alarm").unwrap();
     loader.begin_bucket(b"key").unwrap();
-    for main in 2..500 {
+    for main in 2..320 {
         let name = format!("key-{:03}", random.below(150));
         let length = match random.below(20) {
             0 => 1000 + random.below(3000),
@@ -120,7 +120,7 @@ fn loaded() -> Vec<u8> {
 fn patched(loaded: &[u8]) -> Vec<u8> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(loaded).unwrap();
-    for from in [430, 330] {
+    for from in [280, 210] {
         let mut patch = Patch::open(file.try_clone().unwrap()).unwrap();
         patch.truncate(b"key", &key(from)).unwrap();
         patch

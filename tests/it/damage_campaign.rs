@@ -70,7 +70,11 @@ fn no_damage_goes_unseen_or_stops_the_program() {
     for specimen in specimens() {
         let original = contents(&specimen.bytes).unwrap();
         // A debug build takes long over the large ones.
-        let fewer = if specimen.bytes.len() > 1 << 20 { 8 } else { 1 };
+        let fewer = if specimen.bytes.len() > 1 << 20 {
+            16
+        } else {
+            1
+        };
         let cases = KINDS.iter().flat_map(|(kind, cases)| {
             let cases = (cases * times).div_ceil(fewer);
             (0..cases).map(move |number| (*kind, number))
