@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use super::Error;
 use super::page::{Header, META_BYTES, Meta};
 
-/// How far ahead pages are read while they are asked for in the order of the file.
-const READ_AHEAD_BYTES: usize = 512 << 10;
+/// How far ahead pages are read while they are asked for in the order of the file: what fits into a core's own cache.
+const READ_AHEAD_BYTES: usize = 128 << 10;
 /// A page so near behind the last one still counts as the next.
 const NEAR_PAGES: u64 = 16;
 /// The page sizes that bbolt probes for a second meta when the first is damaged.

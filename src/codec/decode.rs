@@ -1,6 +1,8 @@
 //! Stored to plain: digest, decompress, prove.
 
 use std::io::{self, Read};
+use std::sync::mpsc;
+use std::thread;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::Receiver;
@@ -9,8 +11,10 @@ use super::Error;
 use super::digest::{Stored, StoredTotals};
 use super::plain::{Deep, Plain, PlainTotals};
 
-/// How much is decompressed at a time.
-const PIECE_BYTES: usize = 256 << 10;
+/// How much is decompressed at a time: what fits into a core's own cache.
+const PIECE_BYTES: usize = 128 << 10;
+/// How many pieces wait to be proven, at most.
+const PIECES: usize = 8;
 
 /// What was read.
 pub struct Decoded {
@@ -64,8 +68,9 @@ fn run(
     }
 }
 
+/// Decompresses; another thread proves what came out, while this one hands it on and decompresses more.
 fn decompress(
-    mut plain: Plain,
+    plain: Plain,
     input: &mut Input,
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(PlainTotals, Option<Deep>), Error> {
@@ -73,17 +78,43 @@ fn decompress(
     let mut zstd = zstd::stream::read::Decoder::new(input).map_err(broken)?;
     // zstd's command line has the same limit: a window of 128 MiB, far beyond what etcdrx writes.
     zstd.window_log_max(27).map_err(broken)?;
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        let length = match zstd.read(&mut piece) {
-            Ok(0) => return plain.finish_deep(),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(broken(error)),
+    thread::scope(|scope| {
+        let (pieces, to_prove) = mpsc::sync_channel(PIECES);
+        let (used, spare) = mpsc::channel();
+        let prover = scope.spawn(move || prove(plain, &to_prove, &used));
+        let passed_on = loop {
+            let mut piece: Vec<u8> = spare.try_recv().unwrap_or_default();
+            piece.resize(PIECE_BYTES, 0);
+            match zstd.read(&mut piece) {
+                Ok(0) => break Ok(()),
+                Ok(length) => piece.truncate(length),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => break Err(broken(error)),
+            }
+            if let Err(source) = sink(&piece) {
+                break Err(Error::Output { source });
+            }
+            let sent = pieces.send(piece);
+            sent.expect("the prover lives until its channel is dropped");
         };
-        plain.feed(&piece[..length]);
-        sink(&piece[..length]).map_err(|source| Error::Output { source })?;
+        drop(pieces);
+        let plain = prover.join().expect("proving does not panic");
+        passed_on?;
+        plain.finish_deep()
+    })
+}
+
+fn prove(
+    mut plain: Plain,
+    pieces: &mpsc::Receiver<Vec<u8>>,
+    used: &mpsc::Sender<Vec<u8>>,
+) -> Plain {
+    for piece in pieces {
+        plain.feed(&piece);
+        // Nobody may want it any more.
+        let _ = used.send(piece);
     }
+    plain
 }
 
 /// The stored bytes as a reader that digests what passes.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tokio::task::yield_now;
 
@@ -17,6 +17,8 @@ use crate::verify::{self, read_and_judge};
 
 /// How much is copied before it is digested.
 const COPY_BYTES: u64 = 8 << 20;
+/// How much is written before it is brought to the disk.
+const FLUSH_BYTES: u64 = 32 << 20;
 /// How much is digested at a time: what fits into a core's own cache.
 const PIECE_BYTES: usize = 128 << 10;
 /// Every database is a whole number of these, and the trailer comes behind.
@@ -45,24 +47,63 @@ impl Origin<'_> {
         };
         let mut options = File::options();
         let options = options.read(true).write(true).create_new(true).mode(0o600);
-        let mut file = options.open(path).map_err(failed)?;
+        let file = options.open(path).map_err(failed)?;
+        let (mut target, flusher) = Target::of(file).map_err(failed)?;
         match self {
             Self::File {
                 path: from,
                 unproven,
-            } => copy_proven(from, *unproven, &mut file, path, progress).await,
+            } => copy_proven(from, *unproven, target, path, progress).await?,
             Self::Backup { folder, backup } => {
-                let read =
-                    read_and_judge(folder, backup, progress, move |bytes| file.write_all(bytes));
+                let sink = move |bytes: &[u8]| target.write_all(bytes);
+                let read = read_and_judge(folder, backup, progress, sink);
                 let findings = read.await.map_err(|error| match error {
                     verify::Error::Output { source } => failed(source),
                     source @ verify::Error::Repository { .. } => Error::Backup { source },
                 })?;
-                match findings.is_empty() {
-                    true => Ok(()),
-                    false => Err(Error::Damaged { findings }),
+                if !findings.is_empty() {
+                    return Err(Error::Damaged { findings });
                 }
             }
+        }
+        let flushed = flusher.join().expect("flushing does not panic");
+        flushed.map_err(failed)
+    }
+}
+
+/// The file that is written; another thread brings what it has so far to the disk, so that little is left for the end.
+struct Target {
+    file: File,
+    unflushed_bytes: u64,
+    flush: mpsc::SyncSender<()>,
+}
+
+impl Target {
+    /// The thread ends when the target is dropped, and says whether all went well until then.
+    fn of(file: File) -> io::Result<(Self, JoinHandle<io::Result<()>>)> {
+        let (flush, asked) = mpsc::sync_channel(1);
+        let same = file.try_clone()?;
+        let flusher = thread::spawn(move || asked.iter().try_for_each(|()| same.sync_data()));
+        let target = Self {
+            file,
+            unflushed_bytes: 0,
+            flush,
+        };
+        Ok((target, flusher))
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.has_taken(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn has_taken(&mut self, bytes: u64) {
+        self.unflushed_bytes += bytes;
+        if self.unflushed_bytes >= FLUSH_BYTES {
+            self.unflushed_bytes = 0;
+            // One that is still at it takes these as well, or the next time.
+            let _ = self.flush.try_send(());
         }
     }
 }
@@ -71,7 +112,7 @@ impl Origin<'_> {
 async fn copy_proven(
     from: &Path,
     unproven: bool,
-    to: &mut File,
+    mut to: Target,
     to_path: &Path,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
@@ -104,11 +145,12 @@ async fn copy_proven(
     while done < content_bytes {
         let piece = COPY_BYTES.min(content_bytes - done);
         // The kernel copies, where it can.
-        let length = io::copy(&mut (&source).take(piece), to).map_err(write)?;
+        let length = io::copy(&mut (&source).take(piece), &mut to.file).map_err(write)?;
         if length < piece {
             return Err(read(io::ErrorKind::UnexpectedEof.into()));
         }
         done += length;
+        to.has_taken(length);
         // A digester that could not read says so at the end.
         let _ = copied.send(if unproven { 0 } else { done });
         progress.event(Event::Bytes {
