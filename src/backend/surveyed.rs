@@ -76,7 +76,7 @@ impl Surveyed {
         })
     }
 
-    /// As [`super::hashkv`], over what streamed by.
+    /// As [`hashkv`](super::hashkv()), over what streamed by.
     ///
     /// # Errors
     /// If the revision is still to come or compacted away.
