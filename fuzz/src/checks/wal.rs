@@ -1,11 +1,9 @@
 //! The reader of write-ahead logs.
 
 use std::fs;
-use std::path::Path;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 
 use etcdrx::datadir::{snap, wal};
-use tempfile::TempDir;
 
 use super::repair;
 
@@ -48,15 +46,11 @@ fn read_as_snap(dir: &Path, data: &[u8]) {
 }
 
 /// A directory in memory, if the machine has one.
-pub(crate) fn memory() -> &'static Path {
-    static DIRECTORY: OnceLock<TempDir> = OnceLock::new();
-    let directory = DIRECTORY.get_or_init(|| {
-        let in_memory = tempfile::Builder::new()
-            .prefix("etcdrx-fuzz")
-            .tempdir_in("/dev/shm");
-        in_memory
-            .or_else(|_| tempfile::tempdir())
-            .expect("there is room for a directory")
-    });
-    directory.path()
+pub(crate) fn memory() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    }
 }
