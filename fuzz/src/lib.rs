@@ -14,3 +14,5 @@ pub mod datadir;
 pub mod id;
 #[path = "../../src/manifest.rs"]
 pub mod manifest;
+#[path = "../../src/protobuf.rs"]
+pub mod protobuf;
