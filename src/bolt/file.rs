@@ -201,10 +201,11 @@ impl<B: Bytes> Pages<'_, B> {
     fn load(&mut self, id: u64, count: u64) -> Result<(), Error> {
         let meta = &self.database.meta;
         let page_size = meta.page_size as u64;
+        let least = 4 * meta.page_size;
         let near = id >= self.next && id - self.next < NEAR_PAGES;
         let in_a_row = near && self.database.bytes.in_a_row();
         self.ahead_bytes = match in_a_row {
-            true => (self.ahead_bytes * 2).clamp(4 * meta.page_size, READ_AHEAD_BYTES),
+            true => (self.ahead_bytes * 2).clamp(least, READ_AHEAD_BYTES.max(least)),
             false => 0,
         };
         let ahead = self.ahead_bytes as u64 / page_size;
