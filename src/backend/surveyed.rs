@@ -76,6 +76,14 @@ impl Surveyed {
         })
     }
 
+    /// Whether a hash of a server that is compacted to `compact_revision` can be computed here: what this database lost to its own
+    /// compaction cannot. (At the compaction itself servers answer from a cache, with the compaction before.)
+    #[must_use]
+    pub fn can_hash_as(&self, compact_revision: Revision) -> bool {
+        let own = self.status.compact_revision;
+        own.is_none_or(|own| compact_revision >= own)
+    }
+
     /// As [`hashkv`](super::hashkv()), over what streamed by.
     ///
     /// # Errors

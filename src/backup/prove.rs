@@ -70,9 +70,10 @@ pub(super) async fn prove(
     }
     let hashkv = match &snapshot.deep {
         Ok(surveyed) => {
-            let compacted = ours.map(|ours| ours.compact_revision);
+            let comparable = ours.filter(|ours| surveyed.can_hash_as(ours.compact_revision));
+            let compacted = comparable.map(|ours| ours.compact_revision);
             let streamed = surveyed.hashkv(Some(revision), compacted).ok();
-            findings.extend(differs(streamed.as_ref(), ours.as_ref(), status));
+            findings.extend(differs(streamed.as_ref(), comparable.as_ref(), status));
             streamed
         }
         Err(error) => {

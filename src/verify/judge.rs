@@ -90,7 +90,10 @@ pub(super) fn judge_deep(manifest: &Manifest, deep: &Deep) -> Vec<Finding> {
 
 /// Holds the hash of the records against the member's, computed with the compaction that the member had.
 fn judge_hash(surveyed: &Surveyed, said: HashKv) -> Option<Finding> {
-    // A member that was compacted less than its own snapshot cannot be: nothing could be compared then.
+    // Nothing can be compared where the member hashed records that its compaction took from the snapshot.
+    if !surveyed.can_hash_as(said.compact_revision) {
+        return None;
+    }
     let found = surveyed
         .hashkv(Some(said.revision), Some(said.compact_revision))
         .ok()?;

@@ -80,7 +80,12 @@ async fn what_is_restored_is_for_its_owner_alone() {
         restore.arg("--data-dir").arg(&data).args(flags);
         program::run(restore, Duration::from_mins(1)).success();
         for path in content(&data).iter().chain([&data]) {
-            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            let expected = match path.extension() {
+                _ if path.is_dir() => 0o700,
+                // As etcd itself writes it; the directory lets nobody in.
+                Some(kind) if kind == "snap" => 0o644,
+                _ => 0o600,
+            };
             assert_eq!(mode(path), expected, "{flags:?}: {}", path.display());
         }
         fs::remove_dir_all(&data).unwrap();
