@@ -142,9 +142,9 @@ pub struct Manifest {
     pub compression: String,
     /// How it is encrypted: absent or `age`.
     pub encryption: Option<String>,
-    /// The member's hash of its store at the snapshot's revision, where it could be had.
+    /// The hash of the snapshot's own records, as a member computes it; the member's, where the database is not sound.
     pub hashkv: Option<HashKv>,
-    /// How many keys were alive at the snapshot's revision, where the member could say.
+    /// How many keys were alive at the snapshot's revision; absent where the database is not sound.
     pub keys: Option<u64>,
     /// When the stored object was read back and found whole, before this record was written.
     pub verified_at: Option<DateTime<Utc>>,

@@ -1,9 +1,10 @@
 //! Everything that a database holds, judged while its bytes stream by: no seek, no copy, no temporary file.
 //!
 //! A stream comes in the order of the file, a tree is in another. So of each page only what is needed later is kept:
-//! branches and small leaves as they are, of a leaf of records its checksum and 32 bytes a record. Pages that lie free look the same and are kept too. At the end the trees are walked over what was kept; since
-//! a CRC of two pieces follows from theirs, the hashes come out as if the records had come in their order.
-//! All of it takes some 3 % of the database's size.
+//! branches and small leaves as they are, of a leaf of records its checksum, of each record 32 bytes. Pages that lie free
+//! look the same and are kept too. At the end the trees are walked over what was kept; since a CRC of two pieces follows
+//! from theirs, the hashes come out as if the records had come in their order. Where values have some KiB, all of it takes
+//! some 3 % of the database's size; where they are small, up to 15 %.
 
 use std::collections::HashMap;
 use std::io;

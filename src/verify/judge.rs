@@ -81,14 +81,14 @@ pub(super) fn judge_deep(manifest: &Manifest, deep: &Deep) -> Vec<Finding> {
     let mut findings = Vec::new();
     let found = surveyed.keys;
     if let Some(keys) = manifest.keys.filter(|keys| *keys != found) {
-        let message = format!("the snapshot holds {found} keys, the member said {keys}");
+        let message = format!("the snapshot holds {found} keys, the manifest says {keys}");
         findings.push(Finding::error("keys", message));
     }
     findings.extend(manifest.hashkv.and_then(|said| judge_hash(surveyed, said)));
     findings
 }
 
-/// Holds the hash of the records against the member's, computed with the compaction that the member had.
+/// Holds the hash of the records against the manifest's, computed with the compaction that stands there.
 fn judge_hash(surveyed: &Surveyed, said: HashKv) -> Option<Finding> {
     // Nothing can be compared where the member hashed records that its compaction took from the snapshot.
     if !surveyed.can_hash_as(said.compact_revision) {
@@ -101,7 +101,7 @@ fn judge_hash(surveyed: &Surveyed, said: HashKv) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "the records of the snapshot up to revision {} have the hash {:08x}, the member said {:08x}: they are not the same data",
+        "the records of the snapshot up to revision {} have the hash {:08x}, the manifest says {:08x}: they are not the same data",
         said.revision, found.hash, said.hash
     );
     Some(Finding::error("hashkv", message))

@@ -68,7 +68,7 @@ const DEEP_CHECKS: [&str; 4] = ["pages", "records", "keys", "hashkv"];
 pub enum Depth {
     /// Digests, trailer and revision: memory stays flat.
     Full,
-    /// Also every page and record, the number of keys and their hash: takes some 5 % of the database's size in memory.
+    /// Also every page and record, the number of keys and their hash: takes memory for each, 3 to 15 % of the database's size.
     Deep,
 }
 
@@ -188,7 +188,7 @@ pub fn strays(catalog: &Catalog) -> Vec<Finding> {
     });
     let orphans = catalog.orphans.iter().map(|orphan| {
         let message = format!(
-            "{} ({} bytes) belongs to no backup; `prune` surveys it after a day",
+            "{} ({} bytes) belongs to no backup; `prune` sweeps it after a day",
             orphan.object.key, orphan.object.size_bytes
         );
         Finding::warning("orphan", message)
