@@ -21,7 +21,7 @@ use url::Url;
 
 use super::folder::Folder;
 use super::unfinished::Unfinished;
-use super::webdav::WebDav;
+use super::webdav::{self, WebDav};
 use super::{Error, classify};
 use crate::config;
 use crate::id::ClusterName;
@@ -81,7 +81,8 @@ impl Repository {
             ObjectStoreScheme::AmazonS3 => {
                 let (store, region) = s3(settings)?;
                 let store = Arc::new(store);
-                let uploads = Unfinished::new(store.clone(), region, http(settings)?);
+                let client = http(settings)?.build().map_err(unusable)?;
+                let uploads = Unfinished::new(store.clone(), region, client);
                 unfinished = Some(Arc::new(uploads));
                 (store.clone(), Large::Multipart(store))
             }
@@ -89,7 +90,9 @@ impl Repository {
             ObjectStoreScheme::MicrosoftAzure => multipart(azure(settings)?),
             ObjectStoreScheme::Http => {
                 let webdav = WebDav::open(&url, settings)?;
-                let options = client(settings)?.with_default_headers(webdav.login().clone());
+                let options = client(settings)?
+                    .with_default_headers(webdav.login().clone())
+                    .with_pool_max_idle_per_host(webdav::KEPT_CONNECTIONS);
                 let store = HttpBuilder::new()
                     .with_url(webdav.base())
                     .with_client_options(options)
@@ -198,15 +201,15 @@ fn client(settings: &config::Repository) -> Result<ClientOptions, Error> {
     Ok(options)
 }
 
-/// A client for what `object_store` does not do.
-pub(super) fn http(settings: &config::Repository) -> Result<reqwest::Client, Error> {
+/// The beginnings of a client for what `object_store` does not do.
+pub(super) fn http(settings: &config::Repository) -> Result<reqwest::ClientBuilder, Error> {
     let mut builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
     if let Some(pem) = ca_pem(settings)? {
         for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(unusable)? {
             builder = builder.add_root_certificate(certificate);
         }
     }
-    builder.build().map_err(unusable)
+    Ok(builder)
 }
 
 /// The authorities that the configuration adds to the system's.

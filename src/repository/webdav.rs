@@ -16,6 +16,13 @@ use super::Error;
 use super::open::{http, unusable};
 use crate::config::{self, Secret};
 
+/// How many connections are kept for further requests: none.
+///
+/// `WsgiDAV` 4.3 sends a page after its answer to HEAD where nothing is found, which HTTP forbids (RFC 9110, 9.3.2), and may leave a
+/// part of an object that it refuses unread. On a connection that is used again, either would be taken for the next answer
+/// or the next request.
+pub(super) const KEPT_CONNECTIONS: usize = 0;
+
 /// How long a request without a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the server may take nothing of an object, or think about it once it has everything.
@@ -45,7 +52,10 @@ pub(super) struct Sending {
 
 impl WebDav {
     pub(super) fn open(url: &Url, settings: &config::Repository) -> Result<Self, Error> {
-        let client = http(settings)?;
+        let client = http(settings)?
+            .pool_max_idle_per_host(KEPT_CONNECTIONS)
+            .build()
+            .map_err(unusable)?;
         let login = login(&client, url, settings)?;
         Ok(Self {
             client,

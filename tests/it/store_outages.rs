@@ -3,6 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use etcdrx::config;
+use etcdrx::repository::{Error, Mode, Repository};
+
 use crate::scratch::{Direction, Etcdrx, Fault, Output, Proxy, Store, require};
 use crate::setup::{Workplace, assert_ends, codes};
 use crate::store_setup::{
@@ -136,6 +139,31 @@ async fn a_webdav_server_that_is_killed_in_mid_upload_is_reported() {
 
     println!("{output:?}");
     assert_ends(&output, 5, &["cannot store the backup"]);
+}
+
+/// `WsgiDAV` answers HEAD with a page where nothing is found; the page comes when the next request is already under way.
+#[tokio::test]
+async fn what_a_webdav_server_says_too_much_is_not_taken_for_the_next_answer() {
+    require!("wsgidav");
+    let store = Store::webdav();
+    let proxy = Proxy::to(store.address());
+    proxy.inject(Fault::DelayBodies(Duration::from_millis(50)));
+    let settings = config::Repository {
+        url: store.url_at(&proxy.url("http")),
+        allow_http: true,
+        ..config::Repository::default()
+    };
+    let repository = Repository::open(&settings, Mode::Existing).unwrap();
+    let folder = repository.folder(&"scratch".parse().unwrap());
+
+    let missing = folder.stat("missing").await;
+    let listed = folder.list().await;
+
+    assert!(
+        matches!(missing, Err(Error::NotFound { .. })),
+        "{missing:?}"
+    );
+    assert_eq!(listed.unwrap().len(), 0);
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     StallAfter(Direction, u64),
     /// Every piece of data comes so much later, both ways.
     Delay(Duration),
+    /// What follows the header of an HTTP/1.1 answer comes so much later than the header.
+    DelayBodies(Duration),
 }
 
 /// A proxy before one server, with a thread of its own: it works on while a test blocks.
@@ -296,10 +298,24 @@ async fn pump(
         if let Fault::Delay(delay) = fault {
             tokio::time::sleep(delay).await;
         }
-        to.write_all(&buffer[..length]).await?;
+        let mut rest = &buffer[..length];
+        if let (Fault::DelayBodies(delay), Direction::ToClient) = (fault, direction) {
+            let (header, body) = rest.split_at(header_bytes(rest));
+            to.write_all(header).await?;
+            tokio::time::sleep(delay).await;
+            rest = body;
+        }
+        to.write_all(rest).await?;
         passed += length as u64;
         traffic
             .counter(direction)
             .fetch_add(length as u64, Ordering::Relaxed);
     }
+}
+
+/// How long the header is that `bytes` begin with; 0 if there is none.
+fn header_bytes(bytes: &[u8]) -> usize {
+    const END: &[u8] = b"\r\n\r\n";
+    let end = bytes.windows(END.len()).position(|window| window == END);
+    end.map_or(0, |at| at + END.len())
 }
