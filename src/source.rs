@@ -1,7 +1,7 @@
 //! Where data is read from: a snapshot file, a member's database, or a backup brought here.
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,18 +10,13 @@ use thiserror::Error;
 
 use crate::backend::{self, Status, Store};
 use crate::catalog::Backup;
-use crate::codec::{Sha256, TRAILER_BYTES};
+use crate::codec::{Sha256, TRAILER_BYTES, has_trailer};
 use crate::datadir::inspect::is_held;
 use crate::id::Digest;
 use crate::manifest::Finding;
 use crate::progress::Progress;
 use crate::repository::Folder;
 use crate::verify::{self, read_and_judge};
-
-/// Every database is a whole number of these, and the trailer comes behind.
-const SECTOR_BYTES: u64 = 512;
-/// How much is hashed at a time: what fits into a core's own cache.
-const PIECE_BYTES: usize = 128 << 10;
 
 /// Why a source could not be read.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -124,7 +119,7 @@ impl Source {
             });
         }
         let trailer_bytes = TRAILER_BYTES as u64;
-        let guard = match metadata.len() % SECTOR_BYTES == trailer_bytes {
+        let guard = match has_trailer(metadata.len()) {
             true => {
                 let mut trailer = [0; TRAILER_BYTES];
                 file.read_exact_at(&mut trailer, metadata.len() - trailer_bytes)
@@ -154,7 +149,7 @@ impl Source {
             directory: directory.to_owned(),
             source,
         };
-        let file = nameless(directory).map_err(spool)?;
+        let file = tempfile::tempfile_in(directory).map_err(spool)?;
         let mut sink = file.try_clone().map_err(spool)?;
         let findings = read_and_judge(folder, backup, progress, move |bytes| sink.write_all(bytes))
             .await
@@ -172,22 +167,10 @@ impl Source {
         })
     }
 
-    /// What it is called in messages.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What guards its bytes.
     #[must_use]
     pub fn guard(&self) -> Guard {
         self.guard
-    }
-
-    /// The file.
-    #[must_use]
-    pub fn file(&self) -> &File {
-        &self.file
     }
 
     /// Whether a process holds it for writing, as etcd does with its database: what is read then may be torn.
@@ -221,15 +204,7 @@ impl Source {
     fn sha256_of_database(&self) -> io::Result<Digest> {
         let mut sha256 = Sha256::default();
         let end = self.file.metadata()?.len() - TRAILER_BYTES as u64;
-        let mut piece = vec![0; PIECE_BYTES];
-        let mut at = 0;
-        while at < end {
-            let length =
-                usize::try_from(end - at).map_or(PIECE_BYTES, |rest| rest.min(PIECE_BYTES));
-            self.file.read_exact_at(&mut piece[..length], at)?;
-            sha256.update(&piece[..length]);
-            at += length as u64;
-        }
+        sha256.update_from(&self.file, 0..end)?;
         Ok(sha256.finish())
     }
 
@@ -269,10 +244,4 @@ impl Source {
             status
         })
     }
-}
-
-fn nameless(directory: &Path) -> io::Result<File> {
-    let mut file = tempfile::tempfile_in(directory)?;
-    file.rewind()?;
-    Ok(file)
 }

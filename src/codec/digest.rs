@@ -1,8 +1,16 @@
 //! SHA-256, running.
 
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::id::Digest;
+
+/// How much of a file is digested at a time: what fits into a core's own cache.
+const PIECE_BYTES: u64 = 128 << 10;
 
 /// A running SHA-256.
 #[derive(Clone)]
@@ -18,6 +26,23 @@ impl Sha256 {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// Takes these bytes of `file`.
+    ///
+    /// # Errors
+    /// If they are not there, or cannot be read.
+    pub fn update_from(&mut self, file: &File, bytes: Range<u64>) -> io::Result<()> {
+        let mut piece = Vec::new();
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let length = PIECE_BYTES.min(bytes.end - at);
+            piece.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+            file.read_exact_at(&mut piece, at)?;
+            self.update(&piece);
+            at += length;
+        }
+        Ok(())
     }
 
     /// The digest of everything taken.

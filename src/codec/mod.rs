@@ -19,7 +19,7 @@ use crate::id::Digest;
 pub use decode::{Decoded, decode, decode_deep};
 pub use digest::{Sha256, StoredTotals};
 pub use encode::{Block, Encoded, FRAME_BYTES, Level, Options, encode};
-pub use plain::{Deep, Plain, PlainTotals, TRAILER_BYTES};
+pub use plain::{Deep, Plain, PlainTotals, TRAILER_BYTES, has_trailer};
 
 /// Why bytes are not a snapshot, or could not be passed on.
 #[expect(missing_docs, reason = "the messages name the fields")]

@@ -12,6 +12,12 @@ pub const TRAILER_BYTES: usize = 32;
 /// Every database is a whole number of these; the smallest page that bbolt knows is a multiple.
 const SECTOR: u64 = 512;
 
+/// Whether so many bytes are those of whole pages and a trailer.
+#[must_use]
+pub fn has_trailer(size_bytes: u64) -> bool {
+    size_bytes % SECTOR == TRAILER_BYTES as u64
+}
+
 /// A proven snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainTotals {
@@ -96,7 +102,7 @@ impl Plain {
     pub fn finish(self) -> Result<PlainTotals, Error> {
         let trailer_bytes = TRAILER_BYTES as u64;
         let trailer: [u8; TRAILER_BYTES] = match self.tail.as_slice().try_into() {
-            Ok(trailer) if self.size_bytes % SECTOR == trailer_bytes => trailer,
+            Ok(trailer) if has_trailer(self.size_bytes) => trailer,
             _ => {
                 return Err(Error::WrongSize {
                     size_bytes: self.size_bytes,

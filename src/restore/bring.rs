@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use tokio::task::yield_now;
 
 use super::{Error, Origin};
-use crate::codec::{Sha256, TRAILER_BYTES};
+use crate::codec::{Sha256, TRAILER_BYTES, has_trailer};
 use crate::id::Digest;
 use crate::progress::{Event, Progress};
 use crate::verify::{self, read_and_judge};
@@ -19,10 +19,6 @@ use crate::verify::{self, read_and_judge};
 const COPY_BYTES: u64 = 8 << 20;
 /// How much is written before it is brought to the disk.
 const FLUSH_BYTES: u64 = 32 << 20;
-/// How much is digested at a time: what fits into a core's own cache.
-const PIECE_BYTES: usize = 128 << 10;
-/// Every database is a whole number of these, and the trailer comes behind.
-const SECTOR_BYTES: u64 = 512;
 
 impl Origin<'_> {
     /// How large the database will be.
@@ -131,7 +127,7 @@ async fn copy_proven(
     }
     let size_bytes = metadata.len();
     let trailer_bytes = TRAILER_BYTES as u64;
-    let has_trailer = size_bytes % SECTOR_BYTES == trailer_bytes;
+    let has_trailer = has_trailer(size_bytes);
     if !has_trailer && !unproven {
         return Err(Error::NoTrailer {
             path: from.to_owned(),
@@ -181,16 +177,10 @@ async fn copy_proven(
 fn digest(path: &Path, copied: &mpsc::Receiver<u64>) -> io::Result<Digest> {
     let file = File::open(path)?;
     let mut sha256 = Sha256::default();
-    let mut piece = vec![0; PIECE_BYTES];
     let mut at = 0;
     for end in copied {
-        while at < end {
-            let length =
-                usize::try_from(end - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
-            file.read_exact_at(&mut piece[..length], at)?;
-            sha256.update(&piece[..length]);
-            at += length as u64;
-        }
+        sha256.update_from(&file, at..end)?;
+        at = end;
     }
     Ok(sha256.finish())
 }

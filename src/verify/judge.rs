@@ -5,11 +5,6 @@ use crate::codec::{self, Decoded, Deep, PlainTotals};
 use crate::manifest::{Finding, HashKv, Manifest};
 use crate::progress::told;
 
-/// There is nothing to read.
-pub(super) fn missing(object: &str) -> Finding {
-    Finding::error("object-missing", format!("{object} is not there"))
-}
-
 /// Holds what was read against the manifest.
 pub(super) fn judge(manifest: &Manifest, decoded: &Decoded) -> Vec<Finding> {
     let mut findings = Vec::new();

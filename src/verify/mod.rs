@@ -116,11 +116,9 @@ pub async fn read_deep(
     backup: &Backup,
     progress: &dyn Progress,
 ) -> Result<(Vec<Finding>, Option<Surveyed>), Error> {
-    let mut decoded = match decode(folder, backup, progress, codec::decode_deep).await {
-        Err(Error::Repository {
-            source: repository::Error::NotFound { object },
-        }) => return Ok((vec![judge::missing(&object)], None)),
-        decoded => decoded?,
+    let mut decoded = match decode(folder, backup, progress, codec::decode_deep).await? {
+        Ok(decoded) => decoded,
+        Err(missing) => return Ok((vec![missing], None)),
     };
     let mut findings = judge::judge(&backup.manifest, &decoded);
     let deep = decoded.deep.take();
@@ -143,13 +141,10 @@ pub async fn read_and_judge(
 ) -> Result<Vec<Finding>, Error> {
     let mut sink = sink;
     let decoder = move |input| codec::decode(input, &mut sink);
-    match decode(folder, backup, progress, decoder).await {
-        Ok(decoded) => Ok(judge::judge(&backup.manifest, &decoded)),
-        Err(Error::Repository {
-            source: repository::Error::NotFound { object },
-        }) => Ok(vec![judge::missing(&object)]),
-        Err(error) => Err(error),
-    }
+    Ok(match decode(folder, backup, progress, decoder).await? {
+        Ok(decoded) => judge::judge(&backup.manifest, &decoded),
+        Err(missing) => vec![missing],
+    })
 }
 
 /// Stores what a verification found beside the backup.
@@ -196,18 +191,22 @@ pub fn strays(catalog: &Catalog) -> Vec<Finding> {
     unreadable.chain(orphans).collect()
 }
 
-/// Reads the backup's object and hands it to `decoder`; what the bytes are worth is in the result, for [`judge`].
+/// Reads the backup's object and hands it to `decoder`; what the bytes are worth is in the result, for [`judge`]. That there
+/// is no object is a finding.
 async fn decode(
     folder: &Folder,
     backup: &Backup,
     progress: &dyn Progress,
     decoder: impl FnOnce(mpsc::Receiver<Bytes>) -> Decoded + Send + 'static,
-) -> Result<Decoded, Error> {
+) -> Result<Result<Decoded, Finding>, Error> {
     let repository = |source| Error::Repository { source };
-    let mut stored = folder
-        .open(&backup.object_key())
-        .await
-        .map_err(repository)?;
+    let mut stored = match folder.open(&backup.object_key()).await {
+        Err(repository::Error::NotFound { object }) => {
+            let message = format!("{object} is not there");
+            return Ok(Err(Finding::error("object-missing", message)));
+        }
+        stored => stored.map_err(repository)?,
+    };
     let (pieces, input) = mpsc::channel::<Bytes>(PIECES);
     let decoder = spawn_blocking(move || decoder(input));
     let mut done = 0;
@@ -225,6 +224,6 @@ async fn decode(
     let decoded = decoder.await.expect("the decoder does not panic");
     match decoded.plain {
         Err(codec::Error::Output { source }) => Err(Error::Output { source }),
-        _ => Ok(decoded),
+        _ => Ok(Ok(decoded)),
     }
 }
