@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// The one door of each outside crate: where in `src/` it may be named.
 const DOORS: &[(&str, &[&str])] = &[
-    // etcd hashes ids with SHA-1.
-    ("aws_lc_rs", &["codec/", "datadir/"]),
-    ("base64", &["cli/"]),
+    // etcd hashes ids with SHA-1; certificates have fingerprints and signatures.
+    ("aws_lc_rs", &["certs/", "codec/", "datadir/"]),
+    ("base64", &["certs/", "cli/"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),
@@ -20,8 +20,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("object_store", &["repository/"]),
     // WebDAV needs a request that object_store has not; a heartbeat is a request and nothing else.
     ("reqwest", &["notify/", "repository/"]),
-    // cli/mod.rs installs the process's default for all TLS.
-    ("rustls", &["cli/mod.rs", "etcd/"]),
+    ("rcgen", &["certs/"]),
+    // cli/mod.rs installs the process's default for all TLS; certs/ takes its type for keys in every form.
+    ("rustls", &["certs/key.rs", "cli/mod.rs", "etcd/"]),
     ("rustls_native_certs", &["etcd/"]),
     ("serde_saphyr", &["config/"]),
     ("strsim", &["config/"]),
@@ -29,7 +30,7 @@ const DOORS: &[(&str, &[&str])] = &[
     // Flags are the last layer of a configuration, and layers are TOML.
     ("toml", &["cli/", "config/"]),
     ("tracing_subscriber", &["cli/"]),
-    ("x509_parser", &["etcd/"]),
+    ("x509_parser", &["certs/", "etcd/"]),
     // The tests of backend/ unpack what real servers streamed.
     ("zstd", &["backend/golden.rs", "codec/"]),
 ];
@@ -59,7 +60,7 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &["bolt"],
     &["backend"],
-    &["codec", "datadir"],
+    &["certs", "codec", "datadir"],
     &["etcd", "notify", "repository"],
     &["catalog"],
     &[

@@ -1,0 +1,9 @@
+//! What a certificate is to etcd: read, judged by the rules of the Go that etcd is built with, issued, explained.
+
+pub mod certificate;
+pub mod key;
+pub mod pem;
+mod read;
+
+pub use certificate::Certificate;
+pub use read::Error;
