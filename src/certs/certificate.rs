@@ -45,6 +45,8 @@ pub struct Certificate {
     pub unknown_critical: Vec<String>,
     /// What Go's parser refuses in it, in words; etcd does not start with such a certificate in its files.
     pub unreadable_for_go: Vec<String>,
+    /// What Go says of the first of them.
+    pub go_refusal: Option<String>,
 }
 
 /// A distinguished name.
@@ -157,6 +159,24 @@ pub struct ExtendedKeyUsage {
     pub others: Vec<String>,
 }
 
+impl ExtendedKeyUsage {
+    /// Whether it allows servers to use the certificate; without any usage, it allows everything to Go.
+    #[must_use]
+    pub fn allows_servers(&self) -> bool {
+        self.server_auth || self.any || self.is_empty()
+    }
+
+    /// Whether it allows clients to use the certificate; without any usage, it allows everything to Go.
+    #[must_use]
+    pub fn allows_clients(&self) -> bool {
+        self.client_auth || self.any || self.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.server_auth && !self.client_auth && !self.any && self.others.is_empty()
+    }
+}
+
 /// Whether it is an authority's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BasicConstraints {
@@ -187,8 +207,29 @@ pub enum Subtree {
         /// Its mask.
         mask: IpAddr,
     },
-    /// A kind that certificates of etcd do not hold.
+    /// URIs with a host in this domain, by the rules of host names.
+    Uri(String),
+    /// This mail address, or those in this domain.
+    Email(String),
+    /// A kind that Go does not hold names against.
     Other(String),
+}
+
+impl std::fmt::Display for Subtree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dns(name) | Self::Uri(name) | Self::Email(name) | Self::Other(name) => {
+                f.write_str(name)
+            }
+            Self::Ip { network, mask } => {
+                let ones = match mask {
+                    IpAddr::V4(mask) => mask.to_bits().count_ones(),
+                    IpAddr::V6(mask) => mask.to_bits().count_ones(),
+                };
+                write!(f, "{network}/{ones}")
+            }
+        }
+    }
 }
 
 impl Certificate {

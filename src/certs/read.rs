@@ -1,20 +1,18 @@
 //! From bytes to a certificate: what X.509 allows, and a note of what Go's stricter parser refuses.
 
-use std::net::IpAddr;
-
 use chrono::DateTime;
 use thiserror::Error;
 use x509_parser::certificate::{TbsCertificate, X509Certificate};
-use x509_parser::extensions::{GeneralName, NameConstraints, ParsedExtension};
+use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::{FromDer, X509Name};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::certificate::{
-    BasicConstraints, Certificate, Constraints, ExtendedKeyUsage, KeyKind, KeyUsage, Name, Names,
-    PublicKeyInfo, Subtree,
+    BasicConstraints, Certificate, ExtendedKeyUsage, KeyKind, KeyUsage, Name, Names, PublicKeyInfo,
 };
+use super::strict;
 
 /// Why bytes are no certificate.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -64,7 +62,11 @@ impl Certificate {
             name_constraints: None,
             unknown_critical: Vec::new(),
             unreadable_for_go: Vec::new(),
+            go_refusal: None,
         };
+        for (problem, go) in strict::around_extensions(&parsed) {
+            certificate.refuse(problem, go);
+        }
         certificate.take_extensions(&parsed);
         Ok(certificate)
     }
@@ -74,22 +76,23 @@ impl Certificate {
         for extension in tbs.extensions() {
             if seen.contains(&&extension.oid) {
                 let oid = extension.oid.to_id_string();
-                self.refuse(format!("it has the extension {oid} twice"));
+                let go = format!("x509: certificate contains duplicate extension with OID {oid:?}");
+                self.refuse(format!("it has the extension {oid} twice"), go);
             }
             seen.push(&extension.oid);
-            let known = self.take_extension(extension.parsed_extension());
+            if let Some((problem, go)) = strict::of_extension(extension) {
+                self.refuse(problem, go);
+            }
+            let known = self.take_extension(extension);
             if extension.critical && !known {
                 self.unknown_critical.push(extension.oid.to_id_string());
             }
         }
-        if self.serial.first().is_some_and(|byte| *byte > 0x7f) {
-            self.refuse("its serial number is negative".to_owned());
-        }
     }
 
     /// Takes in what an extension says; `false` if Go does not know it.
-    fn take_extension(&mut self, extension: &ParsedExtension<'_>) -> bool {
-        match extension {
+    fn take_extension(&mut self, extension: &X509Extension<'_>) -> bool {
+        match extension.parsed_extension() {
             ParsedExtension::SubjectAlternativeName(names) => {
                 for name in &names.general_names {
                     self.take_name(name);
@@ -97,6 +100,8 @@ impl Certificate {
                 // Go counts the extension as handled if it holds one name of a kind that it knows.
                 return !self.names.is_empty();
             }
+            // To Go, a usage without a bit is none.
+            ParsedExtension::KeyUsage(usage) if usage.flags == 0 => {}
             ParsedExtension::KeyUsage(usage) => {
                 self.key_usage = Some(KeyUsage {
                     digital_signature: usage.digital_signature(),
@@ -121,15 +126,20 @@ impl Certificate {
                 self.authority_key_id = id.key_identifier.as_ref().map(|id| id.0.to_owned());
             }
             ParsedExtension::NameConstraints(constraints) => {
-                self.name_constraints = Some(name_constraints(constraints));
+                let (constraints, all_known) = strict::name_constraints(constraints);
+                self.name_constraints = Some(constraints);
+                return all_known;
             }
             ParsedExtension::ParseError { error } => {
-                self.refuse(format!("an extension in it is broken: {error}"));
+                let problem = format!("its extension {} is broken: {error}", extension.oid);
+                self.refuse(problem, "x509: invalid".to_owned());
             }
             ParsedExtension::CertificatePolicies(_)
             | ParsedExtension::PolicyMappings(_)
             | ParsedExtension::PolicyConstraints(_)
-            | ParsedExtension::InhibitAnyPolicy(_) => {}
+            | ParsedExtension::InhibitAnyPolicy(_)
+            | ParsedExtension::CRLDistributionPoints(_)
+            | ParsedExtension::AuthorityInfoAccess(_) => {}
             _ => return false,
         }
         true
@@ -137,35 +147,20 @@ impl Certificate {
 
     fn take_name(&mut self, name: &GeneralName<'_>) {
         match name {
-            GeneralName::DNSName(name) if name.is_ascii() => {
-                self.names.dns.push((*name).to_owned());
-            }
-            GeneralName::DNSName(name) => {
-                self.refuse(format!("the host name `{name}` in it is not ASCII"));
-            }
-            GeneralName::RFC822Name(name) if name.is_ascii() => {
-                self.names.emails.push((*name).to_owned());
-            }
-            GeneralName::RFC822Name(name) => {
-                self.refuse(format!("the mail address `{name}` in it is not ASCII"));
-            }
-            GeneralName::URI(uri) => match uri.is_ascii() && is_url(uri) {
-                true => self.names.uris.push((*uri).to_owned()),
-                false => self.refuse(format!("`{uri}` in it is no URI")),
-            },
-            GeneralName::IPAddress(bytes) => match ip(bytes) {
-                Some(ip) => self.names.ips.push(ip),
-                None => self.refuse(format!("an address in it has {} bytes", bytes.len())),
-            },
-            GeneralName::Invalid(..) => {
-                self.refuse("a name in it cannot be read".to_owned());
-            }
+            GeneralName::DNSName(name) => self.names.dns.push((*name).to_owned()),
+            GeneralName::RFC822Name(name) => self.names.emails.push((*name).to_owned()),
+            GeneralName::URI(uri) => self.names.uris.push((*uri).to_owned()),
+            GeneralName::IPAddress(bytes) => self.names.ips.extend(strict::ip(bytes)),
             _ => {}
+        }
+        if let Some((problem, go)) = strict::of_name(name) {
+            self.refuse(problem, go);
         }
     }
 
-    fn refuse(&mut self, problem: String) {
+    fn refuse(&mut self, problem: String, go: String) {
         self.unreadable_for_go.push(problem);
+        self.go_refusal.get_or_insert(go);
     }
 }
 
@@ -190,7 +185,7 @@ fn public_key(info: &SubjectPublicKeyInfo<'_>) -> PublicKeyInfo {
         "1.2.840.113549.1.1.10" => KeyKind::RsaPss,
         "1.2.840.10045.2.1" => {
             let curve = info.algorithm.parameters.as_ref();
-            let curve = curve.and_then(|curve| curve.as_oid().ok());
+            let curve = curve.and_then(strict::named_curve);
             match curve.map(|oid| oid.to_id_string()).as_deref() {
                 Some("1.3.132.0.33") => KeyKind::P224,
                 Some("1.2.840.10045.3.1.7") => KeyKind::P256,
@@ -235,40 +230,4 @@ fn extended_key_usage(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> 
             .chain(others)
             .collect(),
     }
-}
-
-fn name_constraints(constraints: &NameConstraints<'_>) -> Constraints {
-    let subtrees = |trees: Option<&Vec<x509_parser::extensions::GeneralSubtree<'_>>>| {
-        let trees = trees.into_iter().flatten();
-        trees.map(|tree| subtree(&tree.base)).collect()
-    };
-    Constraints {
-        permitted: subtrees(constraints.permitted_subtrees.as_ref()),
-        excluded: subtrees(constraints.excluded_subtrees.as_ref()),
-    }
-}
-
-fn subtree(base: &GeneralName<'_>) -> Subtree {
-    match base {
-        GeneralName::DNSName(name) => Subtree::Dns((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => {
-            let (network, mask) = bytes.split_at(bytes.len() / 2);
-            match (ip(network), ip(mask)) {
-                (Some(network), Some(mask)) => Subtree::Ip { network, mask },
-                _ => Subtree::Other(format!("IP:{}", hex::encode(bytes))),
-            }
-        }
-        other => Subtree::Other(other.to_string()),
-    }
-}
-
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
-        .ok()
-}
-
-/// Whether Go's `net/url` takes it: a scheme, and no character that a URL cannot hold.
-fn is_url(text: &str) -> bool {
-    url::Url::parse(text).is_ok()
 }

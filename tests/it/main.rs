@@ -8,6 +8,10 @@
 
 mod architecture;
 mod bolt_writers;
+mod certs_forge;
+mod certs_judge;
+mod certs_rows;
+mod certs_truth;
 mod cli_check;
 mod cli_clusters;
 mod cli_configuration;
