@@ -18,6 +18,7 @@ pub mod id;
 pub mod manifest;
 pub mod notify;
 pub mod pin;
+pub mod pki;
 pub mod progress;
 pub mod protobuf;
 pub mod prune;

@@ -1,10 +1,12 @@
 //! One certificate: the facts that etcd's rules speak of.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 
+use super::Host;
 use crate::id::Digest;
 
 /// A certificate, whoever issued it.
@@ -264,6 +266,14 @@ impl Certificate {
             Some(basic) => basic.is_authority,
             None => self.version == 1 && self.is_self_issued(),
         }
+    }
+
+    /// The hosts that it answers to.
+    #[must_use]
+    pub fn hosts(&self) -> BTreeSet<Host> {
+        let names = self.names.dns.iter().cloned().map(Host::Name);
+        let addresses = self.names.ips.iter().copied().map(Host::Address);
+        names.chain(addresses).collect()
     }
 
     /// Whether issuer and subject are the same.

@@ -168,6 +168,11 @@ impl PrivateKey {
         })
     }
 
+    /// For signing.
+    pub(super) fn pair(&self) -> &KeyPair {
+        &self.pair
+    }
+
     /// The `SubjectPublicKeyInfo` (RFC 5280, 4.1), in DER.
     #[must_use]
     pub fn public_key(&self) -> Vec<u8> {

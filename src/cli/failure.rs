@@ -151,6 +151,22 @@ impl Failure {
         )
     }
 
+    pub(super) fn no_hosts() -> Self {
+        Self::plain(
+            Exit::Usage,
+            "a member's certificate needs the names and addresses that it answers to",
+            "--host 10.0.0.1,m1.example.com names them; nothing was written",
+        )
+    }
+
+    pub(super) fn client_with_hosts() -> Self {
+        Self::plain(
+            Exit::Usage,
+            "a client's certificate holds no names and addresses",
+            "etcd compares them with the address that the client comes from; nothing was written",
+        )
+    }
+
     pub(super) fn file_exists(path: &Path) -> Self {
         let message = format!("{} exists already", path.display());
         Self::plain(

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use super::keys::{self, KEYS, Kind};
-use super::{Config, Error, Secret};
+use super::{Config, DEFAULT_ENDPOINT, Error, Secret};
 
 /// The prefixes of the variables that object stores read, as `object_store` names them.
 const STORE_PREFIXES: [&str; 4] = ["AWS_", "GOOGLE_", "AZURE_", "WEBDAV_"];
@@ -97,7 +97,7 @@ impl Layers {
         config.cluster.password = self.password;
         config.repository.options = self.options;
         if config.cluster.endpoints.is_empty() {
-            config.cluster.endpoints = vec!["127.0.0.1:2379".to_owned()];
+            config.cluster.endpoints = vec![DEFAULT_ENDPOINT.to_owned()];
         }
         check(&config)?;
         Ok(config)

@@ -3,6 +3,7 @@
 mod discover;
 mod keys;
 mod layers;
+mod member_urls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::retention::Policy;
 pub use discover::Discovered;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::Layers;
+pub use member_urls::MemberUrls;
 
 /// Why there is no usable configuration.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -99,6 +101,9 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where etcd is looked for if nobody says where it is, as etcdctl does.
+pub const DEFAULT_ENDPOINT: &str = "127.0.0.1:2379";
+
 /// A whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -115,6 +120,21 @@ pub struct Config {
     pub notify: Notify,
     /// Who may read the backups.
     pub encryption: Encryption,
+    /// `[[node]]`
+    #[serde(rename = "node")]
+    pub nodes: Vec<Node>,
+}
+
+/// A machine that a member runs on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// The member's name.
+    pub name: String,
+    /// Where members reach it.
+    pub peer_url: Option<String>,
+    /// Where clients reach it.
+    pub client_url: Option<String>,
 }
 
 /// Which cluster, and how to reach it.

@@ -27,8 +27,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("serde_saphyr", &["config/"]),
     ("strsim", &["config/"]),
     ("tokio_rustls", &["etcd/"]),
-    // Flags are the last layer of a configuration, and layers are TOML.
-    ("toml", &["cli/", "config/"]),
+    // Flags are the last layer of a configuration, and layers are TOML; so are profiles.
+    ("toml", &["certs/profile.rs", "cli/", "config/"]),
     ("tracing_subscriber", &["cli/"]),
     ("x509_parser", &["certs/", "etcd/"]),
     // The tests of backend/ unpack what real servers streamed.
@@ -64,7 +64,7 @@ const FLOORS: &[&[&str]] = &[
     &["etcd", "notify", "repository"],
     &["catalog"],
     &[
-        "apply", "backup", "check", "fetch", "pin", "prune", "restore", "source", "verify",
+        "apply", "backup", "check", "fetch", "pin", "pki", "prune", "restore", "source", "verify",
     ],
 ];
 

@@ -8,9 +8,13 @@
 
 mod architecture;
 mod bolt_writers;
+mod certs_boot;
 mod certs_forge;
+mod certs_generate;
 mod certs_judge;
 mod certs_rows;
+mod certs_runs;
+mod certs_sign;
 mod certs_truth;
 mod cli_check;
 mod cli_clusters;

@@ -1,5 +1,6 @@
 //! Every error of the library, mapped to an exit code and a hint: the one place that decides both.
 
+mod certs;
 mod data;
 
 use std::io::ErrorKind;
@@ -9,8 +10,9 @@ use etcdrx::config::Error as ConfigError;
 use etcdrx::datadir::{inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
-use etcdrx::{apply, backup, fetch, id, prune, restore, source, verify};
+use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, source, verify};
 
+use self::certs::{authority_exit, members_exit, pki_exit, profile_exit, request_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
 use super::failure::{Exit, Failure};
 
@@ -41,6 +43,11 @@ failure_from! {
     inspect::Error => inspect_exit,
     apply::Error => apply_exit,
     id::Error => id_exit,
+    library::members::Error => members_exit,
+    library::profile::Error => profile_exit,
+    library::authority::Error => authority_exit,
+    library::signing_request::Error => request_exit,
+    pki::Error => pki_exit,
 }
 
 fn id_exit(_: &id::Error) -> (Exit, &'static str) {

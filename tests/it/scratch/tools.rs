@@ -59,8 +59,14 @@ pub(crate) fn cache() -> PathBuf {
     }
 }
 
-/// Finds a tool by its name: `minio`, `seaweedfs`, `azurite`, `wsgidav`.
+/// Finds a tool by its name: `minio`, `seaweedfs`, `azurite`, `wsgidav`; `openssl` is the system's.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    if name == "openssl" {
+        let path = env::var_os("PATH").unwrap_or_default();
+        return env::split_paths(&path)
+            .map(|directory| directory.join(name))
+            .find(|path| path.is_file());
+    }
     let executable = match name {
         "seaweedfs" => "weed",
         "azurite" => "azurite-blob",

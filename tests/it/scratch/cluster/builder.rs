@@ -91,8 +91,18 @@ impl ClusterBuilder {
     ///
     /// With the log of the member that dies or never gets well.
     pub(crate) async fn start(self) -> Cluster {
+        self.start_after(|_| ()).await
+    }
+
+    /// As [`start`](Self::start), after `change` had its way with the files; the members know their ports by then.
+    ///
+    /// # Panics
+    ///
+    /// With the log of the member that dies or never gets well.
+    pub(crate) async fn start_after(self, change: impl FnOnce(&Cluster)) -> Cluster {
         let has_auth = self.has_auth;
         let mut cluster = self.prepare();
+        change(&cluster);
         cluster.bootstrap().await;
         if has_auth {
             cluster.enable_auth().await;

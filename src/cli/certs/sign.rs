@@ -1,0 +1,153 @@
+//! `etcdrx certs csr`, `sign` and `import`: keys that stay where they are, and authorities that are there already.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use etcdrx::certs::Host;
+use etcdrx::certs::members::Member;
+use etcdrx::certs::signing_request::SigningRequest;
+use etcdrx::pki;
+use serde_json::json;
+
+use super::super::Outcome;
+use super::super::context::Context;
+use super::super::failure::{Exit, Failure};
+use super::directory::{DirectoryArgs, document, lines};
+use super::generate::{KindArg, ensure_hosts};
+
+/// `certs csr`
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// What the certificate is for
+    pub(crate) kind: KindArg,
+
+    /// The member's or client's name
+    pub(crate) name: String,
+
+    /// The names and addresses that a member answers to
+    #[arg(long, value_name = "HOST,...", value_delimiter = ',')]
+    pub(crate) host: Vec<Host>,
+
+    #[command(flatten)]
+    pub(crate) directory: DirectoryArgs,
+}
+
+/// `certs sign`
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    /// The signing request, in PEM
+    pub(crate) request: PathBuf,
+
+    /// What the certificate is for
+    #[arg(long)]
+    pub(crate) kind: KindArg,
+
+    /// The member's or client's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Names and addresses instead of those that the request asks for
+    #[arg(long, value_name = "HOST,...", value_delimiter = ',')]
+    pub(crate) host: Vec<Host>,
+
+    /// Where to write the certificate [default: beside the request, as .crt]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) directory: DirectoryArgs,
+}
+
+/// `certs import`
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The certificate of the authority of the client port
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: PathBuf,
+
+    /// Its key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_key: PathBuf,
+
+    /// The certificate of the authority of the peer port [default: with --single-ca the same, else a new one is made by `gen`]
+    #[arg(long, value_name = "FILE", requires = "peer_ca_key")]
+    pub(crate) peer_ca: Option<PathBuf>,
+
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "peer_ca")]
+    pub(crate) peer_ca_key: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) directory: DirectoryArgs,
+}
+
+pub(super) fn request(context: &Context<'_>, args: &RequestArgs) -> Outcome {
+    let (directory, kind) = (&args.directory, args.kind.kind());
+    Member::new(&args.name)?;
+    ensure_hosts(kind, !args.host.is_empty())?;
+    let profiles = directory.profiles(context)?;
+    let profile = |kind| profiles.of(kind);
+    let setting = directory.setting(&profile);
+    let made = pki::request(&setting, kind, &args.name, args.host.iter())?;
+    match context.screen.json {
+        true => context
+            .screen
+            .answer_json(&json!({"key": made.key, "request": made.request})),
+        false => context.screen.answer(&format!(
+            "wrote {}\nsign it where the authority is: etcdrx certs sign {} --kind {kind} --name {}\nthe key {} stays here",
+            made.request.display(),
+            made.request.file_name().unwrap_or_default().display(),
+            args.name,
+            made.key.display(),
+        )),
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn sign(context: &Context<'_>, args: &SignArgs) -> Outcome {
+    let (directory, kind) = (&args.directory, args.kind.kind());
+    Member::new(&args.name)?;
+    let bytes =
+        fs::read(&args.request).map_err(|error| Failure::cannot_read(&args.request, &error))?;
+    let request = SigningRequest::from_pem(&bytes)?;
+    let hosts: Vec<Host> = match args.host.is_empty() {
+        true => request.hosts.iter().cloned().collect(),
+        false => args.host.clone(),
+    };
+    ensure_hosts(kind, !hosts.is_empty())?;
+    let profiles = directory.profiles(context)?;
+    let profile = |kind| profiles.of(kind);
+    let setting = directory.setting(&profile);
+    let output = args
+        .output
+        .clone()
+        .unwrap_or_else(|| args.request.with_extension("crt"));
+    let generated = pki::sign(
+        &setting,
+        kind,
+        &args.name,
+        (&hosts, &request.public_key),
+        &output,
+    )?;
+    tell(context, Path::new(""), &generated);
+    Ok(Exit::Done)
+}
+
+pub(super) fn import(context: &Context<'_>, args: &ImportArgs) -> Outcome {
+    let directory = &args.directory;
+    let profiles = directory.profiles(context)?;
+    let profile = |kind| profiles.of(kind);
+    let setting = directory.setting(&profile);
+    let peer = args.peer_ca.as_deref().zip(args.peer_ca_key.as_deref());
+    let generated = pki::import(&setting, (&args.ca, &args.ca_key), peer)?;
+    tell(context, &directory.out, &generated);
+    Ok(Exit::Done)
+}
+
+fn tell(context: &Context<'_>, out: &Path, generated: &pki::Generated) {
+    match context.screen.json {
+        true => context.screen.answer_json(&document(generated)),
+        false => context.screen.answer(&lines(out, generated).join("\n")),
+    }
+}
