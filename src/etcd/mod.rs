@@ -7,6 +7,7 @@ mod diagnosis;
 mod hashkv;
 mod snapshot;
 mod status;
+mod wire;
 mod write;
 
 use std::io;
