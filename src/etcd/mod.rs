@@ -5,6 +5,7 @@ mod choose;
 mod credentials;
 mod diagnosis;
 mod hashkv;
+pub mod probe;
 mod snapshot;
 mod status;
 mod wire;
@@ -18,7 +19,7 @@ use thiserror::Error;
 
 pub use access::{Access, Member};
 pub use choose::{Candidate, Choice, Refused, choose};
-pub use credentials::OurCertificate;
+pub use credentials::{Identity, OurCertificate};
 pub use diagnosis::Diagnosis;
 pub use hashkv::{MemberHash, disagreements};
 pub use snapshot::Snapshot;

@@ -8,6 +8,8 @@
 
 mod architecture;
 mod bolt_writers;
+mod certs_probe;
+mod certs_setup;
 mod cli_check;
 mod cli_clusters;
 mod cli_configuration;
