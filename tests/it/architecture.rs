@@ -64,7 +64,16 @@ const FLOORS: &[&[&str]] = &[
     &["etcd", "notify", "repository"],
     &["catalog"],
     &[
-        "apply", "backup", "check", "fetch", "pin", "prune", "restore", "source", "verify",
+        "apply",
+        "backup",
+        "check",
+        "fetch",
+        "handshakes",
+        "pin",
+        "prune",
+        "restore",
+        "source",
+        "verify",
     ],
 ];
 

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod bolt_writers;
+mod certs_handshakes;
 mod certs_probe;
 mod certs_setup;
 mod cli_check;
