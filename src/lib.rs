@@ -14,6 +14,7 @@ pub mod config;
 pub mod datadir;
 pub mod etcd;
 pub mod fetch;
+pub mod handshakes;
 pub mod id;
 pub mod manifest;
 pub mod notify;

@@ -164,6 +164,23 @@ impl Certificate {
     }
 }
 
+impl Name {
+    /// Reads a distinguished name that stands alone, as a TLS server lists them (RFC 8446, 4.2.4).
+    ///
+    /// What cannot be read keeps its bytes and is shown in hex.
+    #[must_use]
+    pub fn from_der(der: &[u8]) -> Self {
+        match X509Name::from_der(der) {
+            Ok((_, parsed)) => name(&parsed),
+            Err(_) => Self {
+                der: der.to_owned(),
+                text: hex::encode(der),
+                common_name: None,
+            },
+        }
+    }
+}
+
 fn name(name: &X509Name<'_>) -> Name {
     let common_name = name.iter_common_name().last();
     Name {

@@ -163,7 +163,7 @@ async fn connect(endpoint: &str, options: ConnectOptions) -> Result<Client, Erro
         .map_err(|error| call_error(endpoint, "the connection", &error, "us"))
 }
 
-fn normalize(endpoint: &str, secure: bool) -> Result<String, Error> {
+pub(super) fn normalize(endpoint: &str, secure: bool) -> Result<String, Error> {
     let bad = |problem| Error::BadEndpoint {
         endpoint: endpoint.to_owned(),
         problem,

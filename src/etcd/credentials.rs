@@ -1,5 +1,6 @@
 //! Who we are to etcd: certificates, keys and passwords, read and checked before any connection.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -99,17 +100,28 @@ impl Tls {
     }
 }
 
-struct Identity {
+/// A certificate to show, with the intermediates behind it, and its key.
+pub struct Identity {
     cert_pem: Vec<u8>,
     key_pem: Vec<u8>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
     key_path: PathBuf,
-    ours: OurCertificate,
+    pub(super) ours: OurCertificate,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.ours.path.display())
+    }
 }
 
 impl Identity {
-    fn read(cert_path: &Path, key_path: &Path) -> Result<Self, Error> {
+    /// Reads the two PEM files; whether the certificate is of any use to etcd is not looked at.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or is no certificate or key, or they do not belong together.
+    pub fn read(cert_path: &Path, key_path: &Path) -> Result<Self, Error> {
         let cert_pem = read(CERT, cert_path)?;
         let key_pem = read(KEY, key_path)?;
         let chain = certificates(CERT, &cert_pem, cert_path)?;
@@ -133,6 +145,16 @@ impl Identity {
             key,
             key_path: key_path.to_owned(),
         })
+    }
+
+    /// What the certificate says.
+    #[must_use]
+    pub fn certificate(&self) -> &OurCertificate {
+        &self.ours
+    }
+
+    pub(super) fn unusable(&self, error: &rustls::Error) -> Error {
+        bad(KEY, &self.key_path, error.to_string())
     }
 }
 

@@ -5,23 +5,19 @@
 //! read, which must be made to learn it.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use url::Url;
 
 use super::credentials::{self, OurCertificate, Tls};
-
-/// The first bytes of an HTTP/2 client: the preface and empty settings (RFC 9113, 3.4).
-const HTTP2_HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+use super::wire::{Address, HTTP2_HELLO, first_bytes, is_closed, tls_error};
 
 /// What stands between us and an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,58 +97,44 @@ impl fmt::Display for Diagnosis {
 ///
 /// Where the server closes at once, it is asked once more in the other way, with TLS or without.
 pub(super) async fn diagnose(endpoint: &str, tls: Option<&Tls>, patience: Duration) -> Diagnosis {
-    let Some((host, port)) = host_and_port(endpoint) else {
-        return Diagnosis::NoAddress(format!("`{endpoint}` names no host"));
+    let address = match Address::of(endpoint) {
+        Ok(address) => address,
+        Err(diagnosis) => return diagnosis,
     };
     let tls = tls.filter(|_| endpoint.starts_with("https://"));
-    let first = match (connect(&host, port, patience).await, tls) {
+    let first = match (address.connect(patience).await, tls) {
         (Err(diagnosis), _) => return diagnosis,
-        (Ok(tcp), Some(tls)) => handshake(tcp, &host, tls, patience).await,
-        (Ok(tcp), None) => plain(tcp, &host, patience).await,
+        (Ok(tcp), Some(tls)) => handshake(tcp, &address, tls, patience).await,
+        (Ok(tcp), None) => plain(tcp, &address, patience).await,
     };
     if first != Diagnosis::Closed {
         return first;
     }
-    let Ok(tcp) = connect(&host, port, patience).await else {
-        return Diagnosis::Closed;
+    if tls.is_some() {
+        return closed(&address, patience).await;
+    }
+    let Ok(tcp) = address.connect(patience).await else {
+        return first;
     };
-    let (answers, diagnosis) = match tls {
-        Some(_) => {
-            let answer = plain(tcp, &host, patience).await;
-            (answer == Diagnosis::Open, Diagnosis::NotTls)
-        }
-        None => (speaks_tls(tcp, &host, patience).await, Diagnosis::NeedsTls),
-    };
-    if answers { diagnosis } else { first }
-}
-
-fn host_and_port(endpoint: &str) -> Option<(String, u16)> {
-    let url = Url::parse(endpoint).ok()?;
-    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-    Some((host, url.port_or_known_default()?))
-}
-
-async fn connect(host: &str, port: u16, patience: Duration) -> Result<TcpStream, Diagnosis> {
-    let addresses: Vec<_> = match timeout(patience, lookup_host((host, port))).await {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(error)) => return Err(Diagnosis::NoAddress(error.to_string())),
-        Err(_) => {
-            return Err(Diagnosis::NoAddress(
-                "the name server does not answer".to_owned(),
-            ));
-        }
-    };
-    match timeout(patience, TcpStream::connect(addresses.as_slice())).await {
-        Ok(Ok(tcp)) => Ok(tcp),
-        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
-            Err(Diagnosis::ConnectionRefused)
-        }
-        Ok(Err(error)) => Err(Diagnosis::NoWay(error.to_string())),
-        Err(_) => Err(Diagnosis::NoAnswer),
+    match speaks_tls(tcp, &address, patience).await {
+        true => Diagnosis::NeedsTls,
+        false => first,
     }
 }
 
-async fn plain(mut tcp: TcpStream, host: &str, patience: Duration) -> Diagnosis {
+/// Says of a server that closes when it is spoken to in TLS whether it answers without it.
+pub(super) async fn closed(address: &Address, patience: Duration) -> Diagnosis {
+    let Ok(tcp) = address.connect(patience).await else {
+        return Diagnosis::Closed;
+    };
+    match plain(tcp, address, patience).await {
+        Diagnosis::Open => Diagnosis::NotTls,
+        _ => Diagnosis::Closed,
+    }
+}
+
+async fn plain(mut tcp: TcpStream, address: &Address, patience: Duration) -> Diagnosis {
+    let host = &address.host;
     let request = format!("GET /version HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     match first_bytes(&mut tcp, request.as_bytes(), patience).await {
         // A TLS alert record, or the words of Go's HTTPS server to a plain request.
@@ -171,11 +153,11 @@ async fn plain(mut tcp: TcpStream, host: &str, patience: Duration) -> Diagnosis 
 }
 
 /// Whether the server answers a TLS hello with TLS; whom it trusts and who it is matter not.
-async fn speaks_tls(tcp: TcpStream, host: &str, patience: Duration) -> bool {
+async fn speaks_tls(tcp: TcpStream, address: &Address, patience: Duration) -> bool {
     let trusts_nobody = ClientConfig::builder()
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
-    let Ok(name) = ServerName::try_from(host.to_owned()) else {
+    let Ok(name) = address.server_name() else {
         return false;
     };
     let connector = TlsConnector::from(Arc::new(trusts_nobody));
@@ -191,10 +173,12 @@ async fn speaks_tls(tcp: TcpStream, host: &str, patience: Duration) -> bool {
     }
 }
 
-async fn handshake(tcp: TcpStream, host: &str, tls: &Tls, patience: Duration) -> Diagnosis {
-    let Ok(name) = ServerName::try_from(host.to_owned()) else {
-        return Diagnosis::NoAddress(format!("`{host}` is no host name"));
+async fn handshake(tcp: TcpStream, address: &Address, tls: &Tls, patience: Duration) -> Diagnosis {
+    let name = match address.server_name() {
+        Ok(name) => name,
+        Err(diagnosis) => return diagnosis,
     };
+    let host = &address.host;
     let connector = TlsConnector::from(tls.rustls.clone());
     let mut stream = match timeout(patience, connector.connect(name, tcp)).await {
         Ok(Ok(stream)) => stream,
@@ -209,36 +193,6 @@ async fn handshake(tcp: TcpStream, host: &str, tls: &Tls, patience: Duration) ->
         Some(Err(error)) => refused(&error, host, tls.ours.as_ref()),
         None => Diagnosis::Hung,
     }
-}
-
-/// Writes `hello` and reads what comes back: `None` if nothing does, no bytes if the other side closes.
-async fn first_bytes<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    hello: &[u8],
-    patience: Duration,
-) -> Option<io::Result<Vec<u8>>> {
-    let exchange = async {
-        // A refusal may already be on its way while we write: what counts is what can be read.
-        let written = stream.write_all(hello).await.and(stream.flush().await);
-        let mut bytes = vec![0; 512];
-        match (stream.read(&mut bytes).await, written) {
-            (Ok(0), Err(error)) | (Err(error), _) => Err(error),
-            (Ok(length), _) => {
-                bytes.truncate(length);
-                Ok(bytes)
-            }
-        }
-    };
-    timeout(patience, exchange).await.ok()
-}
-
-fn is_closed(error: &io::Error) -> bool {
-    use ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
-}
-
-fn tls_error(error: &io::Error) -> Option<&TlsError> {
-    error.get_ref()?.downcast_ref()
 }
 
 fn refused(error: &io::Error, host: &str, ours: Option<&OurCertificate>) -> Diagnosis {
@@ -289,10 +243,20 @@ fn they_refuse(alert: Option<AlertDescription>, ours: Option<&OurCertificate>) -
 }
 
 fn likely(alert: Option<AlertDescription>, ours: Option<&OurCertificate>) -> String {
-    let Some(ours) = ours else {
-        return "it wants a client certificate, and none is configured (`cert` and `key`)"
-            .to_owned();
-    };
+    match ours {
+        Some(ours) => suspect(alert, ours, "--trusted-ca-file"),
+        None => {
+            "it wants a client certificate, and none is configured (`cert` and `key`)".to_owned()
+        }
+    }
+}
+
+/// What etcd most likely holds against our certificate, whose authority would stand in the file of the flag `trust`.
+pub(super) fn suspect(
+    alert: Option<AlertDescription>,
+    ours: &OurCertificate,
+    trust: &str,
+) -> String {
     if let Some(flaw) = ours.flaw(Utc::now()) {
         return flaw;
     }
@@ -300,7 +264,7 @@ fn likely(alert: Option<AlertDescription>, ours: Option<&OurCertificate>) -> Str
     let issuer = &ours.issuer;
     match alert {
         Some(AlertDescription::UnknownCA) => format!(
-            "{path} is signed by `{issuer}`, which is not in etcd's --trusted-ca-file (as it was when etcd started)"
+            "{path} is signed by `{issuer}`, which is not in etcd's {trust} (as it was when etcd started)"
         ),
         Some(AlertDescription::ProtocolVersion) => {
             "it has no TLS version in common with us (etcd 3.5.0 to 3.5.7 know only TLS 1.2)"
@@ -311,7 +275,7 @@ fn likely(alert: Option<AlertDescription>, ours: Option<&OurCertificate>) -> Str
         ),
         // Before Go 1.21 every reason has this one name; EOF without an alert is a revocation list or a name check.
         _ => format!(
-            "it does not accept {path} (subject `{}`, signed by `{issuer}`): is that authority in etcd's --trusted-ca-file? etcd's log has the reason",
+            "it does not accept {path} (subject `{}`, signed by `{issuer}`): is that authority in etcd's {trust}? etcd's log has the reason",
             ours.subject
         ),
     }

@@ -6,8 +6,10 @@ mod credentials;
 mod diagnosis;
 mod hashkv;
 mod member_urls;
+pub mod probe;
 mod snapshot;
 mod status;
+mod wire;
 mod write;
 
 use std::io;
@@ -18,7 +20,7 @@ use thiserror::Error;
 
 pub use access::{Access, Member};
 pub use choose::{Candidate, Choice, Refused, choose};
-pub use credentials::OurCertificate;
+pub use credentials::{Identity, OurCertificate};
 pub use diagnosis::Diagnosis;
 pub use hashkv::{MemberHash, disagreements};
 pub use member_urls::member_urls;

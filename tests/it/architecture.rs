@@ -64,7 +64,17 @@ const FLOORS: &[&[&str]] = &[
     &["etcd", "notify", "repository"],
     &["catalog"],
     &[
-        "apply", "backup", "check", "fetch", "pin", "pki", "prune", "restore", "source", "verify",
+        "apply",
+        "backup",
+        "check",
+        "fetch",
+        "handshakes",
+        "pin",
+        "pki",
+        "prune",
+        "restore",
+        "source",
+        "verify",
     ],
 ];
 
