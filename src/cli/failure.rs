@@ -167,6 +167,17 @@ impl Failure {
         )
     }
 
+    /// Members that are not as far as the next step needs them.
+    pub(super) fn not_yet(obstacles: &[String]) -> Self {
+        let mut failure = Self::plain(
+            Exit::Refused,
+            "not every member is as far as this step needs",
+            "nothing was changed; `etcdrx certs rotate-ca plan` says what comes before this step",
+        );
+        failure.causes = obstacles.to_vec();
+        failure
+    }
+
     pub(super) fn file_exists(path: &Path) -> Self {
         let message = format!("{} exists already", path.display());
         Self::plain(

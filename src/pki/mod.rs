@@ -1,5 +1,6 @@
 //! A directory of certificates: what is there, what is to be there, and how that comes about.
 
+mod gate;
 mod generate;
 mod hold;
 mod inventory;
@@ -24,6 +25,7 @@ use crate::certs::pem::Pem;
 use crate::certs::signing_request;
 use crate::certs::{self, Certificate};
 
+pub use gate::{Gate, Issuer, Running, running};
 pub use generate::{client_kind, generate, issue};
 pub use renew::{Renewal, Renewed, Which, is_due, renew};
 pub use rotate::{Aborted, Rotation, abort, begin, extend, finish, reissue, rotations};

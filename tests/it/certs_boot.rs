@@ -13,7 +13,7 @@ use crate::scratch::{Cluster, Pki, program, require, require_etcd};
 use crate::setup::{Workplace, etcdrx};
 
 /// Replaces the certificates of a cluster that is about to start.
-fn replace_certificates(cluster: &Cluster, more: &[&str]) {
+pub(crate) fn replace_certificates(cluster: &Cluster, more: &[&str]) {
     let pki = cluster.pki().unwrap().directory();
     fs::remove_dir_all(pki).unwrap();
     let members = cluster.members.iter();
@@ -88,13 +88,13 @@ fn etcdctl(cluster: &Cluster, user: &str, arguments: &[&str]) -> program::Output
 
 /// The lines in which a member says that it refused somebody for a certificate; a client that gives up in mid-handshake, as an
 /// impatient test does, is none.
-fn refusals(cluster: &Cluster) -> Vec<String> {
+pub(crate) fn refusals(cluster: &Cluster) -> Vec<String> {
     let mut refusals = Vec::new();
     for member in &cluster.members {
         let log = member.log();
-        let lines = log
-            .lines()
-            .filter(|line| line.contains("rejected connection"));
+        let refused = |line: &&str| line.contains("rejected connection");
+        let of_tls = |line: &&str| line.contains("tls: ") || line.contains("x509: ");
+        let lines = log.lines().filter(refused).filter(of_tls);
         refusals.extend(lines.map(str::to_owned));
     }
     refusals

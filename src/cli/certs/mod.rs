@@ -4,6 +4,7 @@ mod directory;
 mod generate;
 mod members;
 mod renew;
+mod rotate;
 mod sign;
 
 use clap::Subcommand;
@@ -28,6 +29,12 @@ pub(crate) enum CertsCommand {
     Import(sign::ImportArgs),
     /// Replace certificates before they end, with the same names; etcd needs no restart
     Renew(renew::RenewArgs),
+    /// Replace an authority while the cluster runs, step by step, without a failed write
+    RotateCa {
+        /// The step
+        #[command(subcommand)]
+        command: rotate::RotateCommand,
+    },
 }
 
 pub(super) async fn run(context: &Context<'_>, command: &CertsCommand) -> Outcome {
@@ -39,5 +46,6 @@ pub(super) async fn run(context: &Context<'_>, command: &CertsCommand) -> Outcom
         CertsCommand::Sign(args) => sign::sign(context, args),
         CertsCommand::Import(args) => sign::import(context, args),
         CertsCommand::Renew(args) => renew::run(context, args),
+        CertsCommand::RotateCa { command } => rotate::run(context, command).await,
     }
 }
