@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509Name};
 use super::certificate::KeyKind;
 use super::key::{self, PrivateKey};
 use super::profile::{Kind, Profile, Purpose};
+use super::revocation::{self, RevocationList};
 use super::vouch::{Wanted, vouch};
 use super::{Certificate, Host};
 
@@ -105,6 +106,18 @@ impl Authority {
         let der = params.self_signed(key.pair()).map_err(encode)?;
         let certificate = read(der.der(), &profile.common_name)?;
         Ok(Issued { certificate, key })
+    }
+
+    /// Signs a revocation list, with the next number.
+    ///
+    /// # Errors
+    /// If the authority must not sign such lists.
+    pub fn revocation_list(
+        &self,
+        list: &RevocationList,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<u8>, revocation::Error> {
+        list.sign(&self.certificate, self.key.pair(), now)
     }
 
     /// Makes the certificate of an authority anew, with the same name and key, so that all that it signed stays valid.

@@ -9,6 +9,7 @@ pub mod members;
 pub mod pem;
 pub mod profile;
 mod read;
+pub mod revocation;
 pub mod signing_request;
 mod strict;
 mod vouch;

@@ -6,6 +6,7 @@ mod hold;
 mod inventory;
 mod place;
 mod renew;
+mod revoke;
 mod rotate;
 mod settings;
 mod sign;
@@ -22,12 +23,14 @@ use crate::certs::authority;
 use crate::certs::key::{self, PrivateKey};
 use crate::certs::layout::Pair;
 use crate::certs::pem::Pem;
+use crate::certs::revocation;
 use crate::certs::signing_request;
 use crate::certs::{self, Certificate};
 
 pub use gate::{Gate, Issuer, Running, running};
 pub use generate::{client_kind, generate, issue};
 pub use renew::{Renewal, Renewed, Which, is_due, renew};
+pub use revoke::{Revoked, revoke};
 pub use rotate::{Aborted, Rotation, abort, begin, extend, finish, reissue, rotations};
 pub use settings::{MemberSettings, settings};
 pub use sign::{Requested, import, request, sign};
@@ -96,6 +99,13 @@ pub enum Error {
     /// The old authority cannot be given up.
     #[error("{count} certificates are still of the old authority, {} among them", .path.display())]
     StillOfOld { path: PathBuf, count: usize },
+
+    /// There is no revocation list, or none could be made.
+    #[error("cannot use {}", .path.display())]
+    RevocationList {
+        path: PathBuf,
+        source: revocation::Error,
+    },
 
     /// A signing request could not be made.
     #[error("no signing request was made")]

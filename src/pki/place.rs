@@ -20,7 +20,7 @@ pub(super) const CERTIFICATE_MODE: u32 = 0o644;
 pub(super) struct NewFile {
     /// Relative to the directory.
     pub(super) path: PathBuf,
-    pub(super) text: String,
+    pub(super) bytes: Vec<u8>,
     pub(super) mode: u32,
     /// Whether another file may be in its place.
     pub(super) replaces: bool,
@@ -82,7 +82,7 @@ fn keep(path: &Path, copy: &Path) -> io::Result<()> {
 fn stage(path: &Path, file: &NewFile) -> io::Result<TempPath> {
     make_directory(directory_of(path))?;
     let mut temporary = NamedTempFile::new_in(directory_of(path))?;
-    temporary.write_all(file.text.as_bytes())?;
+    temporary.write_all(&file.bytes)?;
     let permissions = Permissions::from_mode(file.mode);
     temporary.as_file().set_permissions(permissions)?;
     temporary.as_file().sync_all()?;

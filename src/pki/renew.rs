@@ -153,14 +153,14 @@ fn plan(work: &mut Work<'_>, entry: &Entry, key: Option<&str>, certificate: &Cer
     if let Some(key) = key {
         work.plan(NewFile {
             path: entry.pair.key.clone(),
-            text: key.to_owned(),
+            bytes: key.into(),
             mode: KEY_MODE,
             replaces: true,
         });
     }
     work.plan(NewFile {
         path: entry.pair.certificate.clone(),
-        text: to_pem(certificate),
+        bytes: to_pem(certificate).into(),
         mode: CERTIFICATE_MODE,
         replaces: true,
     });

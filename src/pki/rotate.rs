@@ -303,7 +303,7 @@ fn next_key_path(pair: &Pair) -> PathBuf {
 fn key_file(path: PathBuf, text: &str, replaces: bool) -> NewFile {
     NewFile {
         path,
-        text: text.to_owned(),
+        bytes: text.into(),
         mode: KEY_MODE,
         replaces,
     }
@@ -326,7 +326,7 @@ fn spread(work: &mut Work<'_>, setting: &Setting<'_>, kind: Kind, text: &str) ->
         if there.is_some() && there == before {
             work.plan(NewFile {
                 path,
-                text: text.to_owned(),
+                bytes: text.into(),
                 mode: CERTIFICATE_MODE,
                 replaces: true,
             });

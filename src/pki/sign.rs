@@ -46,7 +46,7 @@ pub fn request<'h>(
     if is_new {
         work.plan(NewFile {
             path: pair.key.clone(),
-            text: key.to_pem().to_owned(),
+            bytes: key.to_pem().into(),
             mode: KEY_MODE,
             replaces: false,
         });
@@ -57,7 +57,7 @@ pub fn request<'h>(
     let path = pair.certificate.with_extension("csr");
     work.plan(NewFile {
         path: path.clone(),
-        text,
+        bytes: text.into(),
         mode: CERTIFICATE_MODE,
         // An older request is of no use once there is a newer one.
         replaces: setting.root.join(&path).exists(),
@@ -112,7 +112,7 @@ pub fn sign(
     work.note(kind, file, true, &certificate);
     work.plan(NewFile {
         path: file.to_owned(),
-        text: to_pem(&certificate),
+        bytes: to_pem(&certificate).into(),
         mode: CERTIFICATE_MODE,
         replaces: output.exists(),
     });
@@ -178,7 +178,7 @@ fn import_one(
     for (path, text, mode) in files {
         work.plan(NewFile {
             path: path.clone(),
-            text,
+            bytes: text.into(),
             mode,
             replaces: setting.root.join(path).exists(),
         });

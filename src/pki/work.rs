@@ -196,7 +196,7 @@ impl<'a> Work<'a> {
         }
         self.files.push(NewFile {
             path,
-            text: text.to_owned(),
+            bytes: text.into(),
             mode: CERTIFICATE_MODE,
             replaces: there.is_some(),
         });
@@ -274,7 +274,7 @@ impl<'a> Work<'a> {
     fn write(&mut self, pair: &Pair, key: &PrivateKey, certificate: &Certificate, found: Place) {
         let key_file = NewFile {
             path: pair.key.clone(),
-            text: key.to_pem().to_owned(),
+            bytes: key.to_pem().into(),
             mode: KEY_MODE,
             replaces: found == Place::Taken,
         };
@@ -283,7 +283,7 @@ impl<'a> Work<'a> {
         }
         self.files.push(NewFile {
             path: pair.certificate.clone(),
-            text: to_pem(certificate),
+            bytes: to_pem(certificate).into(),
             mode: CERTIFICATE_MODE,
             replaces: found == Place::Taken,
         });

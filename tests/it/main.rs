@@ -14,6 +14,7 @@ mod certs_generate;
 mod certs_handshakes;
 mod certs_judge;
 mod certs_probe;
+mod certs_revoked;
 mod certs_rotation;
 mod certs_rows;
 mod certs_runs;

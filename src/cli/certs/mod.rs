@@ -4,6 +4,7 @@ mod directory;
 mod generate;
 mod members;
 mod renew;
+mod revoke;
 mod rotate;
 mod sign;
 
@@ -35,6 +36,10 @@ pub(crate) enum CertsCommand {
         #[command(subcommand)]
         command: rotate::RotateCommand,
     },
+    /// Shut clients out before their certificates end
+    Revoke(revoke::RevokeArgs),
+    /// Sign the revocation list anew
+    Crl(revoke::ListArgs),
 }
 
 pub(super) async fn run(context: &Context<'_>, command: &CertsCommand) -> Outcome {
@@ -47,5 +52,7 @@ pub(super) async fn run(context: &Context<'_>, command: &CertsCommand) -> Outcom
         CertsCommand::Import(args) => sign::import(context, args),
         CertsCommand::Renew(args) => renew::run(context, args),
         CertsCommand::RotateCa { command } => rotate::run(context, command).await,
+        CertsCommand::Revoke(args) => revoke::revoke(context, args),
+        CertsCommand::Crl(args) => revoke::list(context, args),
     }
 }

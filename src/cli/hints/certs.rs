@@ -77,6 +77,10 @@ pub(super) fn pki_exit(error: &pki::Error) -> (Exit, &'static str) {
             Exit::Refused,
             "nothing was written; `etcdrx certs rotate-ca reissue` replaces them",
         ),
+        pki::Error::RevocationList { .. } => (
+            Exit::Refused,
+            "nothing was written; etcd reads one list, in DER, and `etcdrx certs revoke` adds to one that is there",
+        ),
         pki::Error::Request { source } => request_exit(source),
         pki::Error::Issue { source } => authority_exit(source),
         pki::Error::WouldReplace { .. } => (

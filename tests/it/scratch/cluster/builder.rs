@@ -99,10 +99,10 @@ impl ClusterBuilder {
     /// # Panics
     ///
     /// With the log of the member that dies or never gets well.
-    pub(crate) async fn start_after(self, change: impl FnOnce(&Cluster)) -> Cluster {
+    pub(crate) async fn start_after(self, change: impl FnOnce(&mut Cluster)) -> Cluster {
         let has_auth = self.has_auth;
         let mut cluster = self.prepare();
-        change(&cluster);
+        change(&mut cluster);
         cluster.bootstrap().await;
         if has_auth {
             cluster.enable_auth().await;
