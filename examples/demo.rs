@@ -27,17 +27,19 @@ async fn main() {
     let release = newest_etcd();
 
     say(&format!(
-        "Starting three members of etcd {} with mutual TLS, on loopback",
+        "Certificates for three members of etcd {}, which then start with mutual TLS, on loopback",
         release.version()
     ));
+    let etcdrx = Etcdrx::new(program()).directory(&folder);
     let mut cluster = Cluster::of(&release)
         .members(3)
         .tls()
+        .flag("--peer-cert-allowed-cn=etcd-peer")
         .below(&folder)
-        .start()
+        .start_after(|cluster| make_certificates(cluster, &etcdrx, &folder))
         .await;
     configure(&cluster, &folder);
-    let etcdrx = Etcdrx::new(program()).directory(&folder);
+    println!("\nThe members run, with the certificates that were made:");
     for endpoint in cluster.endpoints() {
         println!("  {endpoint}");
     }
@@ -52,6 +54,16 @@ async fn main() {
 
     drop(cluster);
     conclude();
+}
+
+/// Two authorities, and everything that the members and their clients show.
+fn make_certificates(cluster: &Cluster, etcdrx: &Etcdrx, folder: &Path) {
+    let pki = cluster.pki().unwrap().directory();
+    fs::remove_dir_all(pki).unwrap();
+    let out = pki.strip_prefix(folder).unwrap().display().to_string();
+    let members = cluster.initial_cluster();
+    let arguments = ["certs", "gen", "--out", &out, "--cluster", &members];
+    show(etcdrx, &arguments);
 }
 
 /// Three backups, while the cluster is written to.
@@ -135,7 +147,7 @@ async fn bring_back(cluster: &mut Cluster, etcdrx: &Etcdrx) {
 fn conclude() {
     say("Done");
     println!(
-        "A three-member cluster was started, backed up three times while it was written to, and stopped again.\n\
+        "A three-member cluster was given its certificates, started, backed up three times while it was written to, and stopped again.\n\
          Every backup was read back before it was listed, and verified once more after. Then all members lost their data,\n\
          and came back from the newest backup with every key.\n\n\
          What to try next, in the folder .demo:\n  \

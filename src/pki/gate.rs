@@ -39,12 +39,8 @@ pub struct Running {
     pub endpoint: String,
     /// Of which kind it is.
     pub port: Port,
-    /// Whether the process trusts the old authority.
-    pub trusts_old: bool,
-    /// Whether it trusts the next one.
-    pub trusts_next: bool,
-    /// Other authorities that it trusts.
-    pub trusts_others: Vec<String>,
+    /// The authorities that the process trusts.
+    pub trusts: Vec<Issuer>,
     /// Who issued the certificate that it shows.
     pub shows: Issuer,
 }
@@ -66,14 +62,14 @@ impl Running {
     pub fn obstacle(&self, gate: Gate) -> Option<String> {
         let restart = "restart this member after its new bundle is in place";
         match gate {
-            Gate::Reissue if !self.trusts_next => Some(format!(
+            Gate::Reissue if !self.trusts.contains(&Issuer::Next) => Some(format!(
                 "it does not trust the next authority yet: {restart}"
             )),
-            Gate::Reissue if !self.trusts_old => Some(
+            Gate::Reissue if !self.trusts.contains(&Issuer::Old) => Some(
                 "it does not trust the old authority any more, whose certificates are still in use"
                     .to_owned(),
             ),
-            Gate::Finish if !self.trusts_next => {
+            Gate::Finish if !self.trusts.contains(&Issuer::Next) => {
                 Some(format!("it does not trust the next authority: {restart}"))
             }
             Gate::Finish if self.shows != Issuer::Next => Some(format!(
@@ -111,7 +107,8 @@ pub async fn running(
 }
 
 /// The authority of a port: with one authority, that one.
-fn rotation_of(rotations: &[Rotation], port: Port) -> &Rotation {
+#[must_use]
+pub fn rotation_of(rotations: &[Rotation], port: Port) -> &Rotation {
     let kind = match port {
         Port::Client => Kind::Ca,
         Port::Peer => Kind::PeerCa,
@@ -122,23 +119,16 @@ fn rotation_of(rotations: &[Rotation], port: Port) -> &Rotation {
 
 fn describe(rotation: &Rotation, endpoint: &str, port: Port, seen: &Seen) -> Running {
     let trusted = seen.trusted.as_deref().unwrap_or_default();
-    let next = rotation.next.as_ref().map(|next| &next.subject);
-    let is_old = |name: &Name| name.der == rotation.old.subject.der;
-    let is_next = |name: &Name| next.is_some_and(|next| next.der == name.der);
-    let others = trusted
-        .iter()
-        .filter(|name| !is_old(name) && !is_next(name));
-    let issuer = &seen.served[0].issuer;
+    let next = rotation.next.as_ref().map(|next| &next.subject.der);
+    let issuer = |name: &Name| match () {
+        () if name.der == rotation.old.subject.der => Issuer::Old,
+        () if next == Some(&name.der) => Issuer::Next,
+        () => Issuer::Other(name.text.clone()),
+    };
     Running {
         endpoint: endpoint.to_owned(),
         port,
-        trusts_old: trusted.iter().any(is_old),
-        trusts_next: trusted.iter().any(is_next),
-        trusts_others: others.map(|name| name.text.clone()).collect(),
-        shows: match () {
-            () if is_old(issuer) => Issuer::Old,
-            () if is_next(issuer) => Issuer::Next,
-            () => Issuer::Other(issuer.text.clone()),
-        },
+        trusts: trusted.iter().map(issuer).collect(),
+        shows: issuer(&seen.served[0].issuer),
     }
 }

@@ -27,7 +27,7 @@ use crate::certs::revocation;
 use crate::certs::signing_request;
 use crate::certs::{self, Certificate};
 
-pub use gate::{Gate, Issuer, Running, running};
+pub use gate::{Gate, Issuer, Running, rotation_of, running};
 pub use generate::{client_kind, generate, issue};
 pub use renew::{Renewal, Renewed, Which, is_due, renew};
 pub use revoke::{Revoked, revoke};

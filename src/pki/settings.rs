@@ -49,8 +49,8 @@ pub fn settings(layout: Layout, directory: &Path, peer_name: Option<&str>) -> Me
     );
     if let Some(name) = peer_name {
         flags.push(format!("--peer-cert-allowed-cn={name}"));
-        // Not known to the configuration file of 3.4 and early 3.5, which ignore it without a word.
-        yaml = format!("{yaml}  allowed-cn: [{name}]\n");
+        // 3.4 and 3.5.1 ignore the key without a word (measured).
+        yaml = format!("{yaml}  allowed-cn: [{name}]  # 3.4 and early 3.5 know the flag only\n");
     }
     MemberSettings { flags, yaml }
 }

@@ -78,8 +78,7 @@ impl<'a> Work<'a> {
     /// Writes what was planned.
     pub(super) fn finish(self) -> Result<Generated, Error> {
         let setting = self.setting;
-        let moment = setting.now.format("%Y%m%dT%H%M%SZ").to_string();
-        let replaced = Path::new("replaced").join(moment);
+        let replaced = aside(setting);
         let any_replaced = self.files.iter().any(|file| file.replaces);
         // Who makes the directory holds it.
         let _lock = match self.lock {
@@ -353,6 +352,17 @@ fn difference(
         judge(chain, trusted, usage, now).err()
     });
     refusals.next().map(|refusal| refusal.to_string())
+}
+
+/// Where this run puts what it replaces: a directory of its own.
+fn aside(setting: &Setting<'_>) -> PathBuf {
+    let moment = setting.now.format("%Y%m%dT%H%M%SZ");
+    let names = (1..).map(|count| match count {
+        1 => Path::new("replaced").join(moment.to_string()),
+        count => Path::new("replaced").join(format!("{moment}-{count}")),
+    });
+    let mut free = names.filter(|name| !setting.root.join(name).exists());
+    free.next().expect("numbers do not end")
 }
 
 pub(super) fn to_pem(certificate: &Certificate) -> String {

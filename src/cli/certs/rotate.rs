@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use etcdrx::config::DEFAULT_ENDPOINT;
 use etcdrx::etcd::{Access, member_urls};
 use etcdrx::handshakes::PATIENCE;
-use etcdrx::pki::{self, Aborted, Gate, Generated, Rotation, Running, Setting};
+use etcdrx::pki::{self, Aborted, Gate, Generated, Issuer, Rotation, Running, Setting};
 use serde_json::{Value, json};
 
 use super::super::Outcome;
@@ -194,21 +194,50 @@ async fn status(context: &Context<'_>, args: &RotateArgs, setting: &Setting<'_>)
     let rotations = pki::rotations(setting)?;
     let seen = look(context, args, &rotations).await?;
     let silent = seen.iter().any(Result::is_err);
+    let next = next_step(&rotations, &seen);
     if context.screen.json {
-        let ports: Vec<Value> = seen.iter().map(describe_port).collect();
+        let ports = seen.iter().map(|seen| describe_port(&rotations, seen));
+        let ports: Vec<Value> = ports.collect();
         let authorities: Vec<Value> = rotations.iter().map(describe).collect();
         context
             .screen
-            .answer_json(&json!({"authorities": authorities, "ports": ports}));
+            .answer_json(&json!({"authorities": authorities, "ports": ports, "next": next}));
     } else {
         let mut lines: Vec<String> = rotations.iter().map(line).collect();
         lines.push(String::new());
-        lines.extend(seen.iter().map(port_line));
+        lines.extend(seen.iter().map(|seen| port_line(&rotations, seen)));
+        lines.push(String::new());
+        lines.extend(next);
         context.screen.answer(&lines.join("\n"));
     }
     match silent {
         true => Ok(Exit::Unreachable),
         false => Ok(Exit::Done),
+    }
+}
+
+/// What is to be done now, and where.
+fn next_step(rotations: &[Rotation], seen: &[Result<Running, etcdrx::etcd::Error>]) -> Vec<String> {
+    let ports = || seen.iter().flatten();
+    if rotations.iter().all(|rotation| rotation.next.is_none()) {
+        let is_strange = |issuer: &Issuer| matches!(issuer, Issuer::Other(_));
+        let late = ports().filter(|port| port.trusts.iter().any(is_strange));
+        return late
+            .map(|port| format!("next: restart the member of {} with its new bundle in place: it still trusts another authority", port.endpoint))
+            .collect();
+    }
+    let (gate, step) = match rotations.iter().any(|rotation| !rotation.by_old.is_empty()) {
+        true => (Gate::Reissue, "next: etcdrx certs rotate-ca reissue"),
+        false => (Gate::Finish, "next: etcdrx certs rotate-ca finish"),
+    };
+    let obstacles = ports().filter_map(|port| {
+        let obstacle = port.obstacle(gate)?;
+        Some(format!("next: {}: {obstacle}", port.endpoint))
+    });
+    let obstacles: Vec<String> = obstacles.collect();
+    match obstacles.is_empty() {
+        true => vec![step.to_owned()],
+        false => obstacles,
     }
 }
 
@@ -222,16 +251,25 @@ fn describe(rotation: &Rotation) -> Value {
     })
 }
 
-fn describe_port(seen: &Result<Running, etcdrx::etcd::Error>) -> Value {
+fn describe_port(rotations: &[Rotation], seen: &Result<Running, etcdrx::etcd::Error>) -> Value {
     match seen {
         Ok(seen) => json!({
             "endpoint": seen.endpoint,
-            "trusts_old": seen.trusts_old,
-            "trusts_next": seen.trusts_next,
-            "trusts_others": seen.trusts_others,
-            "shows": seen.shows.to_string(),
+            "trusts": seen.trusts.iter().map(|issuer| name(rotations, seen, issuer)).collect::<Vec<_>>(),
+            "shows_certificate_of": name(rotations, seen, &seen.shows),
         }),
         Err(error) => json!({"error": error.to_string()}),
+    }
+}
+
+/// The name of an authority, as it stands in certificates.
+fn name(rotations: &[Rotation], seen: &Running, issuer: &Issuer) -> String {
+    let rotation = pki::rotation_of(rotations, seen.port);
+    let next = rotation.next.as_ref().unwrap_or(&rotation.old);
+    match issuer {
+        Issuer::Old => rotation.old.subject.text.clone(),
+        Issuer::Next => next.subject.text.clone(),
+        Issuer::Other(name) => name.clone(),
     }
 }
 
@@ -249,27 +287,21 @@ fn line(rotation: &Rotation) -> String {
     }
 }
 
-fn port_line(seen: &Result<Running, etcdrx::etcd::Error>) -> String {
+fn port_line(rotations: &[Rotation], seen: &Result<Running, etcdrx::etcd::Error>) -> String {
     let seen = match seen {
         Ok(seen) => seen,
         Err(error) => return format!("{error}"),
     };
-    let mut trusted = Vec::new();
-    if seen.trusts_old {
-        trusted.push("the old authority".to_owned());
-    }
-    if seen.trusts_next {
-        trusted.push("the next authority".to_owned());
-    }
-    trusted.extend(seen.trusts_others.iter().map(|name| format!("`{name}`")));
-    if trusted.is_empty() {
-        trusted.push("nobody".to_owned());
-    }
+    let quoted = |issuer: &Issuer| format!("`{}`", name(rotations, seen, issuer));
+    let trusted: Vec<String> = seen.trusts.iter().map(quoted).collect();
+    let trusted = match trusted.is_empty() {
+        true => "nobody".to_owned(),
+        false => trusted.join(" and "),
+    };
     format!(
-        "{}: trusts {}; shows a certificate of {}",
+        "{}: trusts {trusted}; shows a certificate of {}",
         seen.endpoint,
-        trusted.join(" and "),
-        seen.shows
+        quoted(&seen.shows)
     )
 }
 
