@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
+use super::certs::CertsCommand;
 use super::node::NodeCommand;
 use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
@@ -136,6 +137,12 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// Make data directories that etcd boots from a backup or a snapshot file
     Restore(RestoreArgs),
+    /// Certificates for etcd
+    Certs {
+        /// What to do
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
     /// What one node must do, by hand or sent by etcdrx
     Node {
         /// What to do

@@ -2,6 +2,7 @@
 
 mod args;
 mod backup;
+mod certs;
 mod check;
 mod context;
 mod failure;
@@ -71,6 +72,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         Command::Pin(args) => context.or_interrupt(pin::pin(&context, &args)).await,
         Command::Unpin(args) => context.or_interrupt(pin::unpin(&context, &args)).await,
         Command::Fetch(args) => context.or_interrupt(fetch::run(&context, &args)).await,
+        Command::Certs { command } => context.or_interrupt(certs::run(&context, &command)).await,
         Command::Node { command } => node::run(&context, &command),
         Command::Restore(args) => context.or_interrupt(restore::run(&context, &args)).await,
         Command::Snapshot { command } => {

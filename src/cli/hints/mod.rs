@@ -8,8 +8,9 @@ use etcdrx::catalog::Error as CatalogError;
 use etcdrx::config::Error as ConfigError;
 use etcdrx::datadir::{inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
+use etcdrx::notify::MetricsError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
-use etcdrx::{apply, backup, fetch, id, prune, restore, source, verify};
+use etcdrx::{apply, backup, certs, fetch, id, prune, restore, source, verify};
 
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
 use super::failure::{Exit, Failure};
@@ -41,6 +42,19 @@ failure_from! {
     inspect::Error => inspect_exit,
     apply::Error => apply_exit,
     id::Error => id_exit,
+    certs::check::Error => certs_check_exit,
+    MetricsError => metrics_exit,
+}
+
+fn certs_check_exit(_: &certs::check::Error) -> (Exit, &'static str) {
+    (
+        Exit::Usage,
+        "name the directory that holds ca.crt and the members' directories, or files by flags",
+    )
+}
+
+fn metrics_exit(_: &MetricsError) -> (Exit, &'static str) {
+    (Exit::Failed, "check the path and who may write there")
 }
 
 fn id_exit(_: &id::Error) -> (Exit, &'static str) {
