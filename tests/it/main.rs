@@ -8,6 +8,7 @@
 
 mod architecture;
 mod bolt_writers;
+mod certs_check;
 mod certs_forge;
 mod certs_judge;
 mod certs_rows;

@@ -30,7 +30,7 @@ pub(super) fn check(subject: &Subject, options: &Options, findings: &mut Vec<Fin
     check_serials(subject, findings);
 }
 
-/// Whether `judge` would accept what `shown` shows: half-done changes of the authority are found here.
+/// Whether the member `by` accepts what `shown` shows: half-done changes of the authority are found here.
 fn check_trust(shown: &Member, by: &Member, options: &Options, findings: &mut Vec<Finding>) {
     let dialer = shown.peer_client.as_ref().or(shown.peer.as_ref());
     let cases = [
@@ -94,7 +94,9 @@ fn check_shared_authority(member: &Member, findings: &mut Vec<Finding>) {
     let is_limited = ["peer-cert-allowed-cn", "peer-cert-allowed-hostname"]
         .iter()
         .any(|flag| member.flags.get(flag).is_some());
-    let (Some(clients), Some(peers)) = (&member.trusted, &member.peer_trusted) else {
+    let (Some(clients), Some(peers), Some(_)) =
+        (&member.trusted, &member.peer_trusted, &member.peer)
+    else {
         return;
     };
     let keys = |file: &File| -> Vec<Vec<u8>> {

@@ -174,10 +174,9 @@ fn clients_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn pair(cert: &Path) -> Pair {
-    let key = cert.with_extension("key");
     Pair {
         cert: read_file(cert),
-        key: existing(&key),
+        key: Some(read_file(&cert.with_extension("key"))),
     }
 }
 

@@ -12,7 +12,12 @@ use crate::certs::judge::{Refusal, Role, Usage, Who, answers_to, judge};
 use crate::manifest::Finding;
 
 /// Checks what a member shows.
-pub(super) fn check_member(member: &Member, options: &Options, findings: &mut Vec<Finding>) {
+pub(super) fn check_member(
+    member: &Member,
+    endpoints: &[String],
+    options: &Options,
+    findings: &mut Vec<Finding>,
+) {
     let (trusted, peer_trusted) = (member.trusted.as_ref(), member.peer_trusted.as_ref());
     if let Some(leaf) = readable(member.server.as_ref(), options, findings) {
         judge_pair(
@@ -25,7 +30,7 @@ pub(super) fn check_member(member: &Member, options: &Options, findings: &mut Ve
         if member.client.is_none() && trusted.is_some() {
             check_gateway(member, &leaf, options, findings);
         }
-        check_server_names(member, &leaf, findings);
+        check_server_names(member, endpoints, &leaf, findings);
     }
     if let Some(leaf) = readable(member.client.as_ref(), options, findings) {
         judge_pair(
@@ -193,6 +198,7 @@ fn judge_pair(
     findings: &mut Vec<Finding>,
 ) {
     let Some((refusal, against)) = refusal(leaf, trusted, usage, options) else {
+        check_outliving(leaf, trusted, findings);
         return;
     };
     let (code, is_known) = match refusal.cause() {
@@ -202,6 +208,22 @@ fn judge_pair(
     if !is_known {
         let words = format!("{refusal} (judged by {against})");
         findings.push(error(code, leaf.path(), words));
+    }
+}
+
+/// A leaf ends with its authority, whatever it says.
+fn check_outliving(leaf: &Leaf<'_>, trusted: Option<&File>, findings: &mut Vec<Finding>) {
+    let trust = trusted.and_then(File::trust);
+    let issuers = trust.into_iter().flat_map(|trust| trust.certificates);
+    let issuers = issuers.filter(|one| one.subject.der == leaf.certificate.issuer.der);
+    if let Some(end) = issuers.map(|issuer| issuer.not_after).max()
+        && end < leaf.certificate.not_after
+    {
+        let words = format!(
+            "its authority ends before it, on {}",
+            end.format("%Y-%m-%d")
+        );
+        findings.push(warning("v02-outlives-authority", leaf.path(), words));
     }
 }
 
@@ -244,10 +266,13 @@ fn code_of(refusal: &Refusal) -> (&'static str, bool) {
 /// etcd's gateway shows the server's certificate to the client port, which takes it as a client's.
 fn check_gateway(member: &Member, leaf: &Leaf<'_>, options: &Options, findings: &mut Vec<Finding>) {
     let refusal = refusal(leaf, member.trusted.as_ref(), Usage::Client, options);
-    let Some((Refusal::WrongUsage { who, .. }, _)) = refusal else {
+    let Some((refusal @ Refusal::WrongUsage { .. }, _)) = refusal else {
         return;
     };
-    if who.role != Role::Leaf {
+    if !matches!(&refusal, Refusal::WrongUsage { who, .. } if who.role == Role::Leaf) {
+        let words =
+            format!("etcd's HTTP gateway shows it to etcd itself, which refuses it: {refusal}");
+        findings.push(error("v04-authority-narrows-usage", leaf.path(), words));
         return;
     }
     let code = "v05-server-lacks-client-auth";
@@ -257,9 +282,15 @@ fn check_gateway(member: &Member, leaf: &Leaf<'_>, options: &Options, findings: 
     });
 }
 
-fn check_server_names(member: &Member, leaf: &Leaf<'_>, findings: &mut Vec<Finding>) {
+fn check_server_names(
+    member: &Member,
+    endpoints: &[String],
+    leaf: &Leaf<'_>,
+    findings: &mut Vec<Finding>,
+) {
     let mut hosts = hosts(member, &["advertise-client-urls", "listen-client-urls"]);
     hosts.retain(|host| !matches!(host.parse::<IpAddr>(), Ok(ip) if ip.is_unspecified()));
+    hosts.extend_from_slice(endpoints);
     check_names("v08-host-missing", &hosts, leaf, findings);
     let names = &leaf.certificate.names;
     if hosts.is_empty() && names.dns.is_empty() && names.ips.is_empty() {

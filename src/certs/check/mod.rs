@@ -83,6 +83,8 @@ pub struct Subject {
     pub members: Vec<Member>,
     /// Those who connect to them.
     pub clients: Vec<Client>,
+    /// Names and addresses by which clients reach the members, beside those that flags tell.
+    pub hosts: Vec<String>,
 }
 
 /// An etcd to which an upgrade is planned.
@@ -119,7 +121,7 @@ pub fn check(subject: &Subject, options: &Options) -> Vec<Finding> {
                 "the key of an authority lies with a member; keep it where certificates are issued";
             findings.push(warning("f04-authority-key-on-member", key, words));
         }
-        leafs::check_member(member, options, &mut findings);
+        leafs::check_member(member, &subject.hosts, options, &mut findings);
     }
     for client in &subject.clients {
         leafs::check_client(client, subject, options, &mut findings);

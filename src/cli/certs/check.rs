@@ -39,9 +39,6 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     manifest: Vec<PathBuf>,
 
-    #[command(flatten)]
-    loose: LooseArgs,
-
     /// Also find what an etcd of this version will not take
     #[arg(long, value_name = "VERSION")]
     for_version: Option<Version>,
@@ -49,6 +46,13 @@ pub(crate) struct CheckArgs {
     /// Let warnings count as errors
     #[arg(long)]
     strict: bool,
+
+    /// Names and addresses by which clients reach the members
+    #[arg(long, value_name = "HOST,...", value_delimiter = ',')]
+    hosts: Vec<String>,
+
+    #[command(flatten)]
+    loose: LooseArgs,
 }
 
 /// Files that are named one by one.
@@ -89,7 +93,8 @@ enum Version {
 
 #[expect(clippy::unused_async, reason = "as the other commands")]
 pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
-    let subject = subject(args)?;
+    let mut subject = subject(args)?;
+    subject.hosts.clone_from(&args.hosts);
     let options = Options {
         now: now(),
         release: args.for_version.map(|version| match version {
@@ -179,10 +184,21 @@ fn answer(context: &Context<'_>, subject: &Subject, findings: &[Finding]) {
         of_it.count()
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let several = |count: usize, word: &str| match count {
+        1 => format!("1 {word}"),
+        many => format!("{many} {word}s"),
+    };
+    let of = format!(
+        "{} and {}",
+        several(members, "member"),
+        several(clients, "client")
+    );
     lines.push(match (errors, warnings) {
-        (0, 0) => format!("nothing is wrong with {members} members and {clients} clients"),
+        (0, 0) => format!("nothing is wrong with {of}"),
         _ => format!(
-            "{errors} errors and {warnings} warnings for {members} members and {clients} clients"
+            "{} and {} for {of}",
+            several(errors, "error"),
+            several(warnings, "warning")
         ),
     });
     context.screen.answer(&lines.join("\n"));

@@ -19,7 +19,7 @@ use super::failure::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertsCommand {
     /// Find what etcd will refuse in certificates, keys, authorities and flags
-    Check(check::CheckArgs),
+    Check(Box<check::CheckArgs>),
     /// What certificates say: names, usages, dates, keys, fingerprints
     Show(show::ShowArgs),
     /// When certificates end
