@@ -48,6 +48,8 @@ pub struct HashKv {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// Good to know.
+    Info,
     /// Look at it soon.
     Warning,
     /// Data or a promise is in doubt.
@@ -70,6 +72,15 @@ impl Finding {
     pub fn error(code: &str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            code: code.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    /// Makes a finding of severity [`Severity::Info`].
+    pub fn note(code: &str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Info,
             code: code.to_owned(),
             message: message.into(),
         }

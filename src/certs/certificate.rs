@@ -51,6 +51,47 @@ pub struct Certificate {
     pub go_refusal: Option<String>,
 }
 
+/// What a certificate seems to be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LikelyRole {
+    /// It signs others.
+    Authority,
+    /// A member shows it, on its client port or to its peers.
+    Member,
+    /// Servers may show it, clients may not: half of what a member needs.
+    ServerOnly,
+    /// Clients show it.
+    Client,
+    /// Neither servers nor clients may show it.
+    Other,
+}
+
+impl LikelyRole {
+    /// One word, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authority => "ca",
+            Self::Member => "member",
+            Self::ServerOnly => "server",
+            Self::Client => "client",
+            Self::Other => "other",
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Authority => "authority",
+            Self::Member => "server or peer",
+            Self::ServerOnly => "server only",
+            Self::Client => "client",
+            Self::Other => "neither server nor client",
+        }
+    }
+}
+
 /// A distinguished name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
@@ -274,6 +315,22 @@ impl Certificate {
         let names = self.names.dns.iter().cloned().map(Host::Name);
         let addresses = self.names.ips.iter().copied().map(Host::Address);
         names.chain(addresses).collect()
+    }
+
+    /// What it seems to be for, by its usages and names.
+    #[must_use]
+    pub fn role(&self) -> LikelyRole {
+        let usage = self.extended_key_usage.as_ref();
+        let serves = usage.is_none_or(ExtendedKeyUsage::allows_servers);
+        let connects = usage.is_none_or(ExtendedKeyUsage::allows_clients);
+        match (serves, connects) {
+            _ if self.is_authority() => LikelyRole::Authority,
+            (true, true) if self.names.is_empty() => LikelyRole::Client,
+            (true, true) => LikelyRole::Member,
+            (true, false) => LikelyRole::ServerOnly,
+            (false, true) => LikelyRole::Client,
+            (false, false) => LikelyRole::Other,
+        }
     }
 
     /// Whether issuer and subject are the same.

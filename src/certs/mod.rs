@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod certificate;
+pub mod check;
 pub mod judge;
 pub mod key;
 pub mod layout;

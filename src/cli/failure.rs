@@ -115,6 +115,14 @@ impl Failure {
         Self::plain(Exit::Refused, message, hint)
     }
 
+    pub(super) fn no_certificate(path: &Path) -> Self {
+        Self::plain(
+            Exit::Usage,
+            format!("{} holds no certificate in PEM", path.display()),
+            "etcd reads PEM only; `openssl x509 -inform DER` converts",
+        )
+    }
+
     pub(super) fn cannot_read(path: &Path, source: &io::Error) -> Self {
         let message = format!("cannot read {}: {source}", path.display());
         Self::plain(Exit::Usage, message, "check the path and who may read it")

@@ -62,6 +62,7 @@ pub(super) fn findings(findings: &[Finding]) -> String {
         .iter()
         .map(|finding| {
             let severity = match finding.severity {
+                Severity::Info => "note",
                 Severity::Warning => "warning",
                 Severity::Error => "error",
             };

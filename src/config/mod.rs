@@ -1,6 +1,7 @@
 //! What an operator says about one cluster: `etcdrx.toml`, the environment and the flags, in one value.
 
 mod discover;
+mod etcd_flags;
 mod keys;
 mod layers;
 mod member_urls;
@@ -17,6 +18,7 @@ use crate::id::{self, ClusterName};
 use crate::retention::Policy;
 
 pub use discover::Discovered;
+pub use etcd_flags::EtcdFlags;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::Layers;
 pub use member_urls::MemberUrls;

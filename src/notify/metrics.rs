@@ -104,29 +104,7 @@ impl Metrics {
     /// # Errors
     /// If the file system does not let us.
     pub fn write(&self, path: &Path, cluster: &ClusterName) -> Result<(), MetricsError> {
-        let mut temporary = path.as_os_str().to_owned();
-        // node_exporter reads `*.prom` only.
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let temporary = PathBuf::from(temporary);
-        let replace = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o644)
-                .open(&temporary)?;
-            file.set_permissions(fs::Permissions::from_mode(0o644))?;
-            file.write_all(self.text(cluster).as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        };
-        replace().map_err(|source| {
-            let _ = fs::remove_file(&temporary);
-            MetricsError {
-                path: path.to_owned(),
-                source,
-            }
-        })
+        publish(path, &self.text(cluster))
     }
 
     fn text(&self, cluster: &ClusterName) -> String {
@@ -142,6 +120,36 @@ impl Metrics {
         }
         text
     }
+}
+
+/// Replaces a file in the Prometheus text format, as [`Metrics::write`] does.
+///
+/// # Errors
+/// If the file system does not let us.
+pub fn publish(path: &Path, text: &str) -> Result<(), MetricsError> {
+    let mut temporary = path.as_os_str().to_owned();
+    // node_exporter reads `*.prom` only.
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let replace = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(&temporary)?;
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    replace().map_err(|source| {
+        let _ = fs::remove_file(&temporary);
+        MetricsError {
+            path: path.to_owned(),
+            source,
+        }
+    })
 }
 
 #[cfg(test)]

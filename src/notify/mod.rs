@@ -4,4 +4,4 @@ mod heartbeat;
 mod metrics;
 
 pub use heartbeat::{Heartbeat, HeartbeatError};
-pub use metrics::{Metrics, MetricsError};
+pub use metrics::{Metrics, MetricsError, publish};

@@ -1,20 +1,25 @@
 //! The judge of certificates, held against the truth: Go's own library, and running etcd.
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
-use etcdrx::certs::judge::{Refusal, Usage, answers_to, judge};
+use etcdrx::certs::judge::{Refusal, TrustOutcome, Usage, answers_to, judge, read_trust};
 use serde_json::{Value, json};
 
-use crate::certs_forge::system_program;
+use crate::certs_forge::{Authority, system_program};
 use crate::certs_judge::certificates;
 use crate::certs_rows::{Row, rows};
-use crate::scratch::tools::function_name;
+use crate::scratch::Cluster;
+use crate::scratch::cluster::Member;
+use crate::scratch::pki::{Identity, Leaf};
+use crate::scratch::tools::{self, EtcdRelease, function_name};
 
 #[test]
 fn the_judge_says_what_go_says_word_for_word() {
@@ -83,6 +88,148 @@ fn the_judge_accepts_what_makes_a_handshake_in_go() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn the_judge_accepts_what_a_running_etcd_accepts() {
+    let Some((oracle, rows)) = oracle_and_rows(&function_name!()) else {
+        return;
+    };
+    for release in tools::etcd_versions() {
+        // The Go of the older ones has other rules.
+        if release.minor() >= 5 {
+            let wrong = Served::start(&release, rows)
+                .await
+                .disagreements(&oracle, rows);
+            assert!(
+                wrong.is_empty(),
+                "{}: {}",
+                release.version(),
+                wrong.join("\n")
+            );
+        }
+    }
+}
+
+/// An etcd that trusts the authorities of all rows at once, and whose certificate can be changed under it.
+struct Served {
+    cluster: Cluster,
+    trusted: String,
+    own: Identity,
+}
+
+impl Served {
+    async fn start(release: &EtcdRelease, rows: &[Row]) -> Served {
+        let mut cluster = Cluster::of(release).tls().start().await;
+        let pki = cluster.pki().unwrap();
+        let readable = |row: &&Row| {
+            let trusted = certificates(&row.trusted);
+            trusted.iter().all(|one| one.unreadable_for_go.is_empty())
+        };
+        let files = rows.iter().filter(readable).map(|row| row.trusted.as_str());
+        let own_authority = fs::read_to_string(pki.ca()).unwrap();
+        let trusted: String = files.chain([own_authority.as_str()]).collect();
+        let bundle = pki.directory().join("bundle.crt");
+        fs::write(&bundle, &trusted).unwrap();
+        let own = pki.issue(&Leaf::server("served"), &pki.directory().join("served"));
+        let flags = [
+            format!("--trusted-ca-file={}", bundle.display()),
+            format!("--cert-file={}", own.cert.display()),
+            format!("--key-file={}", own.key.display()),
+        ];
+        cluster.members[0].kill();
+        cluster.members[0].arguments().extend(flags);
+        cluster.start_all().await;
+        Served {
+            cluster,
+            trusted,
+            own,
+        }
+    }
+
+    /// Where etcd and the judge do not say the same.
+    fn disagreements(&self, oracle: &Oracle, rows: &[Row]) -> Vec<String> {
+        let trusted = certificates(&self.trusted);
+        let good = [&self.own.cert, &self.own.key].map(|path| fs::read_to_string(path).unwrap());
+        let mut wrong = Vec::new();
+        for row in rows {
+            let chain = certificates(&row.chain);
+            let verdict = |usage| judge(&chain, &trusted, usage, Utc::now());
+            let client = self.dial(oracle, &row.chain, &row.key);
+            if client.is_empty() != verdict(Usage::Client).is_ok() {
+                wrong.push(format!("{}, client: {client:?}", row.name));
+            }
+            fs::write(&self.own.key, &row.key).unwrap();
+            fs::write(&self.own.cert, &row.chain).unwrap();
+            let server = self.dial(oracle, &good[0], &good[1]);
+            let ours = verdict(Usage::Server).and_then(|()| answers_to(&chain[0], "localhost"));
+            if server.is_empty() != ours.is_ok() {
+                wrong.push(format!("{}, server: {server:?}, not {ours:?}", row.name));
+            }
+            fs::write(&self.own.key, &good[1]).unwrap();
+            fs::write(&self.own.cert, &good[0]).unwrap();
+        }
+        wrong
+    }
+
+    fn dial(&self, oracle: &Oracle, chain: &str, key: &str) -> String {
+        let address = self.cluster.members[0].client_address().to_string();
+        let question = json!({"Mode": "dial", "Now": Utc::now(), "Host": "localhost",
+            "Address": address, "Trusted": base64(&self.trusted),
+            "Chain": base64(chain), "Key": base64(key)});
+        oracle.ask(vec![question]).remove(0)
+    }
+}
+
+#[tokio::test]
+async fn etcd_starts_with_the_trust_files_that_the_judge_says() {
+    let (one, two) = (
+        Authority::root("one", |_| ()),
+        Authority::root("two", |_| ()),
+    );
+    let (pem, other) = (one.pem(), two.pem());
+    let files: [(&str, Vec<u8>); 9] = [
+        ("good", pem.clone().into()),
+        ("with a text", format!("text\n{pem}{other}").into()),
+        ("glued", format!("{}{other}", pem.trim_end()).into()),
+        ("half", format!("{pem}{}{other}", other.trim_end()).into()),
+        ("mark", format!("\u{feff}{pem}").into()),
+        ("empty", vec![]),
+        ("DER", one.0.der().to_vec()),
+        ("with a key", format!("{pem}{}", two.forged().key).into()),
+        (
+            "garbage",
+            b"-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n".into(),
+        ),
+    ];
+    let mut cluster = Cluster::of(&tools::newest_etcd()).tls().start().await;
+    let bundle = cluster.pki().unwrap().directory().join("bundle.crt");
+    let flag = format!("--trusted-ca-file={}", bundle.display());
+    cluster.members[0].arguments().push(flag);
+
+    for (name, file) in files {
+        cluster.members[0].kill();
+        fs::write(&bundle, &file).unwrap();
+        let expected = read_trust(&file).outcome() != TrustOutcome::DoesNotStart;
+        assert_eq!(starts(&mut cluster.members[0]), expected, "{name}");
+    }
+}
+
+/// Starts a member and says whether it comes to serving; the other way is that it ends.
+fn starts(member: &mut Member) -> bool {
+    let known = member.log().len();
+    member.start();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        if member.log()[known..].contains("serving client traffic securely") {
+            return true;
+        }
+        if !member.is_running() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("it neither serves nor ends\n{}", member.log());
 }
 
 fn oracle_and_rows(test: &str) -> Option<(Oracle, &'static [Row])> {

@@ -9,6 +9,7 @@
 mod architecture;
 mod bolt_writers;
 mod certs_boot;
+mod certs_check;
 mod certs_forge;
 mod certs_generate;
 mod certs_handshakes;

@@ -9,6 +9,7 @@ use etcdrx::catalog::Error as CatalogError;
 use etcdrx::config::Error as ConfigError;
 use etcdrx::datadir::{inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
+use etcdrx::notify::MetricsError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
 use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, source, verify};
 
@@ -48,6 +49,19 @@ failure_from! {
     library::authority::Error => authority_exit,
     library::signing_request::Error => request_exit,
     pki::Error => pki_exit,
+    library::check::Error => certs_check_exit,
+    MetricsError => metrics_exit,
+}
+
+fn certs_check_exit(_: &library::check::Error) -> (Exit, &'static str) {
+    (
+        Exit::Usage,
+        "name the directory that holds ca.crt and the members' directories, or files by flags",
+    )
+}
+
+fn metrics_exit(_: &MetricsError) -> (Exit, &'static str) {
+    (Exit::Failed, "check the path and who may write there")
 }
 
 fn id_exit(_: &id::Error) -> (Exit, &'static str) {

@@ -1,0 +1,205 @@
+//! `etcdrx certs check`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use etcdrx::certs::check::{
+    Client, Member, Options, Pair, Release, Subject, check, read_directory, read_file,
+    read_inventory, read_member,
+};
+use etcdrx::config::EtcdFlags;
+use etcdrx::manifest::{Finding, Severity};
+use serde_json::json;
+
+use super::text;
+use crate::cli::Outcome;
+use crate::cli::context::{Context, now};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::print;
+
+/// `certs check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Directory with certificates, as `certs gen` or kubeadm lays them out [default: pki, if nothing else is named]
+    directory: Option<PathBuf>,
+
+    /// Directory with one directory for each member, which are checked against each other
+    #[arg(long, value_name = "DIR", conflicts_with = "directory")]
+    inventory: Option<PathBuf>,
+
+    /// A member's configuration file, in YAML; may be given for each member
+    #[arg(long, value_name = "FILE")]
+    config_file: Vec<PathBuf>,
+
+    /// A member's systemd unit; may be given for each member
+    #[arg(long, value_name = "FILE")]
+    unit: Vec<PathBuf>,
+
+    /// The manifest of a member's static pod; may be given for each member
+    #[arg(long, value_name = "FILE")]
+    manifest: Vec<PathBuf>,
+
+    /// Also find what an etcd of this version will not take
+    #[arg(long, value_name = "VERSION")]
+    for_version: Option<Version>,
+
+    /// Let warnings count as errors
+    #[arg(long)]
+    strict: bool,
+
+    /// Names and addresses by which clients reach the members
+    #[arg(long, value_name = "HOST,...", value_delimiter = ',')]
+    hosts: Vec<String>,
+
+    #[command(flatten)]
+    loose: LooseArgs,
+}
+
+/// Files that are named one by one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Single files (each key is looked for beside its certificate)")]
+struct LooseArgs {
+    /// What a member shows on its client port
+    #[arg(long, value_name = "FILE")]
+    server_cert: Option<PathBuf>,
+
+    /// What a member shows to its peers
+    #[arg(long, value_name = "FILE")]
+    peer_cert: Option<PathBuf>,
+
+    /// What a client shows; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    client_cert: Vec<PathBuf>,
+
+    /// Whom the client port trusts
+    #[arg(long, value_name = "FILE")]
+    trusted_ca: Option<PathBuf>,
+
+    /// Whom the peer port trusts [default: whom the client port trusts]
+    #[arg(long, value_name = "FILE")]
+    peer_trusted_ca: Option<PathBuf>,
+}
+
+/// The versions whose rules are known.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Version {
+    /// etcd 3.6
+    #[value(name = "3.6")]
+    V36,
+    /// etcd 3.7
+    #[value(name = "3.7")]
+    V37,
+}
+
+#[expect(clippy::unused_async, reason = "as the other commands")]
+pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
+    let mut subject = subject(args)?;
+    subject.hosts.clone_from(&args.hosts);
+    let options = Options {
+        now: now(),
+        release: args.for_version.map(|version| match version {
+            Version::V36 => Release::V36,
+            Version::V37 => Release::V37,
+        }),
+    };
+    let findings = check(&subject, &options);
+    answer(context, &subject, &findings);
+    let is_bad = |finding: &Finding| match finding.severity {
+        Severity::Error => true,
+        Severity::Warning => args.strict,
+        Severity::Info => false,
+    };
+    Ok(match findings.iter().any(is_bad) {
+        true => Exit::Findings,
+        false => Exit::Done,
+    })
+}
+
+/// Everything that was named, in one.
+fn subject(args: &CheckArgs) -> Result<Subject, Failure> {
+    let mut subject = match (&args.inventory, &args.directory) {
+        (Some(inventory), _) => read_inventory(inventory)?,
+        (None, Some(directory)) => read_directory(directory)?,
+        (None, None) => Subject::default(),
+    };
+    for path in &args.config_file {
+        let flags = EtcdFlags::from_config(&text(path)?, &path.to_string_lossy())?;
+        subject.members.push(read_member(flags));
+    }
+    for path in &args.unit {
+        let flags = EtcdFlags::from_unit(&text(path)?);
+        subject.members.push(read_member(flags));
+    }
+    for path in &args.manifest {
+        let flags = EtcdFlags::from_manifest(&text(path)?, &path.to_string_lossy())?;
+        subject.members.push(read_member(flags));
+    }
+    add_loose(&args.loose, &mut subject);
+    if subject.members.is_empty() && subject.clients.is_empty() {
+        return Ok(read_directory(&PathBuf::from("pki"))?);
+    }
+    Ok(subject)
+}
+
+fn add_loose(args: &LooseArgs, subject: &mut Subject) {
+    let trusted = args.trusted_ca.as_deref().map(read_file);
+    let pair = |cert: &PathBuf| {
+        let key = cert.with_extension("key");
+        Pair {
+            cert: read_file(cert),
+            key: key.is_file().then(|| read_file(&key)),
+        }
+    };
+    if args.server_cert.is_some() || args.peer_cert.is_some() {
+        let peer_trusted = args.peer_trusted_ca.as_deref().map(read_file);
+        subject.members.push(Member {
+            name: "the member".to_owned(),
+            server: args.server_cert.as_ref().map(pair),
+            peer: args.peer_cert.as_ref().map(pair),
+            trusted: trusted.clone(),
+            peer_trusted: peer_trusted.or_else(|| trusted.clone()),
+            ..Member::default()
+        });
+    }
+    let clients = args.client_cert.iter().map(|cert| Client {
+        pair: pair(cert),
+        trusted: trusted.clone(),
+    });
+    subject.clients.extend(clients);
+}
+
+fn answer(context: &Context<'_>, subject: &Subject, findings: &[Finding]) {
+    let (members, clients) = (subject.members.len(), subject.clients.len());
+    if context.screen.json {
+        let document = json!({"members": members, "clients": clients, "findings": findings});
+        context.screen.answer_json(&document);
+        return;
+    }
+    let mut lines = Vec::new();
+    if !findings.is_empty() {
+        lines.push(print::findings(findings));
+    }
+    let count = |severity| {
+        let of_it = findings.iter().filter(|one| one.severity == severity);
+        of_it.count()
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let several = |count: usize, word: &str| match count {
+        1 => format!("1 {word}"),
+        many => format!("{many} {word}s"),
+    };
+    let of = format!(
+        "{} and {}",
+        several(members, "member"),
+        several(clients, "client")
+    );
+    lines.push(match (errors, warnings) {
+        (0, 0) => format!("nothing is wrong with {of}"),
+        _ => format!(
+            "{} and {} for {of}",
+            several(errors, "error"),
+            several(warnings, "warning")
+        ),
+    });
+    context.screen.answer(&lines.join("\n"));
+}

@@ -1,0 +1,713 @@
+//! `etcdrx certs check`, `show` and `expiry`, on certificates that are broken in one way each.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose,
+    IsCa, KeyUsagePurpose, SanType, SerialNumber,
+};
+use tempfile::TempDir;
+
+use crate::certs_forge::{Authority, DAY, Forged, Openssl, dns, expired, not_yet};
+use crate::scratch::tools::function_name;
+use crate::scratch::{Etcdrx, Output};
+
+/// Certificates in the layout of `certs gen`, for the members m1, m2 and m3.
+struct Pki {
+    folder: TempDir,
+    ca: Authority,
+    peer_ca: Authority,
+}
+
+impl Pki {
+    fn good() -> Pki {
+        let pki = Pki {
+            folder: TempDir::with_prefix("etcdrx-check-").unwrap(),
+            ca: Authority::root("etcd-ca", |_| ()),
+            peer_ca: Authority::root("etcd-peer-ca", |_| ()),
+        };
+        for (number, member) in ["m1", "m2", "m3"].iter().enumerate() {
+            let address = |params: &mut CertificateParams| {
+                let ip = format!("10.0.0.{}", number + 1).parse().unwrap();
+                params.subject_alt_names.push(SanType::IpAddress(ip));
+            };
+            pki.write_pair(&format!("{member}/server"), &pki.ca.leaf(address));
+            pki.write_pair(&format!("{member}/peer"), &pki.peer_ca.leaf(address));
+            pki.write(&format!("{member}/ca.crt"), pki.ca.pem());
+            pki.write(&format!("{member}/peer-ca.crt"), pki.peer_ca.pem());
+        }
+        pki.write("ca.crt", pki.ca.pem());
+        pki.write("peer-ca.crt", pki.peer_ca.pem());
+        pki.write_pair("clients/root", &pki.ca.leaf(client));
+        pki
+    }
+
+    /// Replaces m1's server certificate.
+    fn server(&self, change: impl FnOnce(&mut CertificateParams)) {
+        self.write_pair("m1/server", &self.ca.leaf(change));
+    }
+
+    /// Replaces m1's peer certificate.
+    fn peer(&self, change: impl FnOnce(&mut CertificateParams)) {
+        self.write_pair("m1/peer", &self.peer_ca.leaf(change));
+    }
+
+    /// Replaces the authority of servers and clients, and all that it signed.
+    fn authority(&mut self, change: impl FnOnce(&mut CertificateParams)) {
+        self.ca = Authority::root("etcd-ca", change);
+        for member in ["m1", "m2", "m3"] {
+            self.write_pair(&format!("{member}/server"), &self.ca.leaf(|_| ()));
+            self.write(&format!("{member}/ca.crt"), self.ca.pem());
+        }
+        self.write("ca.crt", self.ca.pem());
+        self.write_pair("clients/root", &self.ca.leaf(client));
+    }
+
+    fn write_pair(&self, name: &str, forged: &Forged) {
+        self.write(&format!("{name}.crt"), &forged.cert);
+        self.write(&format!("{name}.key"), &forged.key);
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        self.mode(name, 0o600);
+    }
+
+    fn mode(&self, name: &str, mode: u32) {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(self.path(name), permissions).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The configuration file of m1, with more lines at its top and in its section for clients.
+    fn config(&self, top: &str, section: &str) -> PathBuf {
+        let folder = self.path("m1").display().to_string();
+        let text = format!(
+            "name: m1
+listen-client-urls: https://10.0.0.1:2379,https://127.0.0.1:2379
+advertise-client-urls: https://10.0.0.1:2379
+listen-peer-urls: https://10.0.0.1:2380
+initial-advertise-peer-urls: https://10.0.0.1:2380
+{top}
+client-transport-security:
+  cert-file: {folder}/server.crt
+  key-file: {folder}/server.key
+  trusted-ca-file: {folder}/ca.crt
+  client-cert-auth: true
+{section}
+peer-transport-security:
+  cert-file: {folder}/peer.crt
+  key-file: {folder}/peer.key
+  trusted-ca-file: {folder}/peer-ca.crt
+  client-cert-auth: true
+"
+        );
+        let path = self.path("etcd.conf.yml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn check(&self, arguments: &[&str]) -> Output {
+        let directory = self.folder.path().to_string_lossy().into_owned();
+        let mut all = vec!["--json", "certs", "check"];
+        all.extend(arguments);
+        if arguments.is_empty() || arguments == ["--strict"] {
+            all.push(&directory);
+        }
+        etcdrx(self.folder.path()).run(all)
+    }
+
+    /// The codes of the findings.
+    fn codes(&self, arguments: &[&str]) -> BTreeSet<String> {
+        codes(&self.check(arguments))
+    }
+}
+
+fn client(params: &mut CertificateParams) {
+    params.subject_alt_names = vec![];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+}
+
+fn etcdrx(folder: &Path) -> Etcdrx {
+    Etcdrx::new(env!("CARGO_BIN_EXE_etcdrx")).directory(folder)
+}
+
+fn codes(output: &Output) -> BTreeSet<String> {
+    let document = output.json();
+    let findings = document["findings"].as_array().unwrap().iter();
+    findings
+        .map(|finding| finding["code"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// One thing done to good certificates, and all that is found then.
+type Case = (&'static str, fn(&mut Pki), &'static [&'static str]);
+
+fn assert_found(cases: &[Case]) {
+    let mut wrong = Vec::new();
+    for (name, breaks, expected) in cases {
+        let mut pki = Pki::good();
+        breaks(&mut pki);
+        let output = pki.check(&[]);
+        let expected: BTreeSet<String> = expected.iter().map(|&code| code.to_owned()).collect();
+        let severe = output.stdout.contains("\"severity\": \"error\"");
+        if codes(&output) != expected || (output.code == 3) != severe {
+            wrong.push(format!("{name}: {:?}, {}", codes(&output), output.code));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn good_certificates_have_no_findings() {
+    let pki = Pki::good();
+    let output = pki.check(&["--strict"]).success();
+    assert!(codes(&output).is_empty(), "{output:?}");
+    let config = pki.config("", "").display().to_string();
+    let output = pki.check(&["--config-file", &config, "--strict"]).success();
+    assert!(codes(&output).is_empty(), "{output:?}");
+}
+
+#[test]
+fn files_that_etcd_cannot_use_are_found() {
+    assert_found(&[
+        (
+            "no key",
+            |pki| fs::remove_file(pki.path("m1/server.key")).unwrap(),
+            &["f01-unreadable"],
+        ),
+        (
+            "empty certificate",
+            |pki| pki.write("m1/server.crt", ""),
+            &["f01-no-certificate"],
+        ),
+        (
+            "empty authority",
+            |pki| pki.write("m1/ca.crt", ""),
+            &[
+                "f01-trusts-nobody",
+                "t01-not-trusted-by-member",
+                "v03-untrusted",
+            ],
+        ),
+        (
+            "authority and its key",
+            |pki| pki.write("m1/ca.crt", pki.ca.pem() + &pki.ca.forged().key),
+            &["f02-trust-file"],
+        ),
+        (
+            "another key",
+            |pki| pki.write("m1/server.key", pki.read("m2/server.key")),
+            &["f03-key-of-another"],
+        ),
+        (
+            "no key in the key file",
+            |pki| pki.write("m1/server.key", "text"),
+            &["f03-key"],
+        ),
+        (
+            "authority first",
+            |pki| pki.write("m1/server.crt", pki.ca.pem() + &pki.read("m1/server.crt")),
+            &["f03-order", "v08-no-names", "v11-authority-as-leaf"],
+        ),
+        (
+            "key for everybody",
+            |pki| pki.mode("m1/server.key", 0o644),
+            &["f04-key-mode"],
+        ),
+        (
+            "key of the authority",
+            |pki| pki.write("m1/ca.key", pki.ca.forged().key),
+            &["f04-authority-key-on-member"],
+        ),
+        (
+            "one certificate for two",
+            |pki| {
+                pki.write("m1/server.crt", pki.read("m2/server.crt"));
+                pki.write("m1/server.key", pki.read("m2/server.key"));
+            },
+            &["f05-same-certificate"],
+        ),
+    ]);
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn certificates_that_etcd_refuses_are_found() {
+    use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    assert_found(&[
+        (
+            "expired",
+            |pki| pki.server(expired),
+            &["t01-not-trusted-by-member", "v01-expired"],
+        ),
+        (
+            "not yet valid",
+            |pki| pki.server(not_yet),
+            &["t01-not-trusted-by-member", "v01-not-yet-valid"],
+        ),
+        (
+            "ends soon",
+            |pki| pki.server(|params| params.not_after = params.not_before + DAY * 3),
+            &["v02-ends-soon"],
+        ),
+        (
+            "ends in a while",
+            |pki| pki.server(|params| params.not_after = params.not_before + DAY * 20),
+            &["v02-ends-soon"],
+        ),
+        (
+            "ends after its authority",
+            |pki| pki.server(|params| params.not_after += DAY * 8000),
+            &["v02-outlives-authority"],
+        ),
+        (
+            "of another authority",
+            |pki| pki.write_pair("m1/server", &Authority::root("x", |_| ()).leaf(|_| ())),
+            &["t01-not-trusted-by-member", "v03-untrusted"],
+        ),
+        (
+            "server for servers only",
+            |pki| pki.server(|params| params.extended_key_usages = vec![ServerAuth]),
+            &["v05-server-lacks-client-auth"],
+        ),
+        (
+            "server for clients only",
+            |pki| pki.server(|params| params.extended_key_usages = vec![ClientAuth]),
+            &["t01-not-trusted-by-member", "v05-server-lacks-server-auth"],
+        ),
+        (
+            "peer for servers only",
+            |pki| pki.peer(|params| params.extended_key_usages = vec![ServerAuth]),
+            &["t01-not-trusted-by-member", "v06-peer-lacks-client-auth"],
+        ),
+        (
+            "peer for clients only",
+            |pki| pki.peer(|params| params.extended_key_usages = vec![ClientAuth]),
+            &["t01-not-trusted-by-member", "v06-peer-lacks-server-auth"],
+        ),
+        (
+            "client for servers only",
+            |pki| {
+                let leaf = pki.ca.leaf(|params| {
+                    client(params);
+                    params.extended_key_usages = vec![ServerAuth];
+                });
+                pki.write_pair("clients/root", &leaf);
+            },
+            &["v07-client-lacks-client-auth"],
+        ),
+        (
+            "client without a name",
+            |pki| {
+                let leaf = pki.ca.leaf(|params| {
+                    client(params);
+                    params.distinguished_name = crate::certs_forge::common_name("");
+                });
+                pki.write_pair("clients/root", &leaf);
+            },
+            &["v07-client-without-user"],
+        ),
+        (
+            "server without names",
+            |pki| pki.server(|params| params.subject_alt_names = vec![]),
+            &["v08-no-names"],
+        ),
+        (
+            "peer without names",
+            |pki| pki.peer(|params| params.subject_alt_names = vec![]),
+            &["v09-no-names"],
+        ),
+        (
+            "peer without addresses",
+            |pki| pki.peer(|params| params.subject_alt_names = vec![dns("*.example.com")]),
+            &["v09-no-address"],
+        ),
+    ]);
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn certificates_that_break_elsewhere_are_found() {
+    assert_found(&[
+        (
+            "P-521",
+            |pki| {
+                let leaf = pki.ca.leaf_with(&rcgen::PKCS_ECDSA_P521_SHA512, |_| ());
+                pki.write_pair("m1/server", &leaf);
+            },
+            &["v10-rare-key"],
+        ),
+        (
+            "CA:TRUE",
+            |pki| pki.server(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            &["v11-authority-as-leaf"],
+        ),
+        (
+            "keyEncipherment only",
+            |pki| pki.server(|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment]),
+            &["v11-key-encipherment-only"],
+        ),
+        (
+            "short serial number",
+            |pki| pki.server(|params| params.serial_number = Some(SerialNumber::from(5))),
+            &["v12-short-serial"],
+        ),
+        (
+            "serial number twice",
+            |pki| {
+                let number = |params: &mut CertificateParams| {
+                    params.serial_number = Some(SerialNumber::from(vec![5; 16]));
+                };
+                pki.server(number);
+                pki.write_pair("m2/server", &pki.ca.leaf(number));
+            },
+            &["v12-serial-twice"],
+        ),
+        (
+            "one authority for clients and peers",
+            |pki| {
+                for member in ["m1", "m2", "m3"] {
+                    pki.write(
+                        &format!("{member}/peer-ca.crt"),
+                        pki.ca.pem() + &pki.peer_ca.pem(),
+                    );
+                }
+            },
+            &["v13-shared-authority"],
+        ),
+        (
+            "two authorities of one name",
+            |pki| {
+                let twin = Authority::root("etcd-ca", |_| ());
+                pki.write("m1/ca.crt", pki.ca.pem() + &twin.pem());
+            },
+            &["v14-same-subject"],
+        ),
+        (
+            "an expired authority in a bundle",
+            |pki| {
+                pki.write(
+                    "m1/ca.crt",
+                    pki.ca.pem() + &Authority::root("x", expired).pem(),
+                );
+            },
+            &["v14-expired-authority"],
+        ),
+        (
+            "half-done change of the authority",
+            |pki| {
+                let new = Authority::root("etcd-peer-ca-2", |_| ());
+                pki.write_pair("m1/peer", &new.leaf(|_| ()));
+                pki.write("m1/peer-ca.crt", pki.peer_ca.pem() + &new.pem());
+            },
+            &["t01-not-trusted-by-member"],
+        ),
+    ]);
+}
+
+#[test]
+fn authorities_that_cannot_sign_are_found() {
+    let member = "t01-not-trusted-by-member";
+    let of = |change: fn(&mut CertificateParams)| {
+        let mut pki = Pki::good();
+        pki.authority(change);
+        pki.codes(&[])
+    };
+    let set = |codes: &[&str]| codes.iter().map(|&code| code.to_owned()).collect();
+
+    let expected: BTreeSet<String> =
+        set(&[member, "v01-authority-expired", "v01-authority-not-in-date"]);
+    assert_eq!(of(expired), expected);
+    let expected: BTreeSet<String> =
+        set(&[member, "v04-authority-may-not-sign", "v04-no-crl-sign"]);
+    let no_sign = |params: &mut CertificateParams| {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    };
+    assert_eq!(of(no_sign), expected);
+    let expected: BTreeSet<String> =
+        set(&[member, "v04-authority-may-not-sign", "v04-not-an-authority"]);
+    assert_eq!(of(|params| params.is_ca = IsCa::ExplicitNoCa), expected);
+    let expected: BTreeSet<String> = set(&["v04-authority-narrows-usage"]);
+    let narrow = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    };
+    assert_eq!(of(narrow), expected);
+    let ends_soon =
+        |params: &mut CertificateParams| params.not_after = params.not_before + DAY * 60;
+    let found = of(ends_soon);
+    assert!(found.contains("v02-authority-ends-soon"), "{found:?}");
+}
+
+/// Extensions of a leaf that `openssl` makes.
+const LEAF: &str = "extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=DNS:localhost\n";
+
+#[test]
+fn weak_signatures_and_keys_are_found() {
+    let Some(openssl) = Openssl::find(&function_name!()) else {
+        return;
+    };
+    let pki = Pki::good();
+    let p256 = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256";
+    let rsa = "-algorithm RSA -pkeyopt rsa_keygen_bits:1024";
+    let long = "-set_serial 0x0123456789abcdef01";
+    let found = |key: &str, extensions: &str, more: &str| {
+        let leaf = openssl.leaf(&pki.ca.forged(), key, extensions, &format!("{more} {long}"));
+        pki.write_pair("m1/server", &leaf);
+        pki.codes(&[])
+    };
+
+    assert!(found(p256, LEAF, "-sha1").contains("v10-weak-signature"));
+    assert!(found(rsa, LEAF, "").contains("v10-weak-key"));
+    assert!(found(p256, "", "").contains("v11-old-version"));
+    let critical = format!("{LEAF}1.2.3.4=critical,DER:0500\n");
+    assert!(found(p256, &critical, "").contains("v11-unknown-critical-extension"));
+    let secp256k1 = "-algorithm EC -pkeyopt ec_paramgen_curve:secp256k1";
+    assert!(found(secp256k1, LEAF, "").contains("f02-certificate"));
+}
+
+#[test]
+fn names_are_held_against_the_flags() {
+    let pki = Pki::good();
+    pki.server(|_| ());
+    pki.peer(|_| ());
+    let config = pki.config("", "").display().to_string();
+
+    let found = pki.codes(&["--config-file", &config]);
+    let hosts = pki.codes(&[
+        "--hosts",
+        "etcd.example.com",
+        "--inventory",
+        &pki.folder.path().to_string_lossy(),
+    ]);
+
+    let expected = ["v08-host-missing", "v09-host-missing"];
+    assert_eq!(
+        found.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
+    assert!(hosts.contains("v08-host-missing"), "{hosts:?}");
+}
+
+#[test]
+fn peers_are_held_against_where_they_come_from() {
+    let pki = Pki::good();
+    let one = pki.config("", "").display().to_string();
+    let two = pki.path("two.yml");
+    fs::write(
+        &two,
+        fs::read_to_string(&one)
+            .unwrap()
+            .replace("name: m1", "name: m2"),
+    )
+    .unwrap();
+    pki.peer(|params| {
+        params.subject_alt_names = vec![SanType::IpAddress("10.0.0.9".parse().unwrap())];
+    });
+
+    let found = pki.codes(&[
+        "--config-file",
+        &one,
+        "--config-file",
+        &two.to_string_lossy(),
+    ]);
+
+    let expected = ["f05-same-certificate", "v09-host-missing", "v09-source"];
+    assert_eq!(
+        found.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
+fn flags_that_undo_the_certificates_are_found() {
+    let cases = [
+        (
+            "",
+            "  allowed-hostname: x",
+            "c01-allowed-hostname-and-gateway",
+        ),
+        ("", "  crl-file: /x", "c01-ignored-key"),
+        ("client-crl-file: /x", "", "c01-ignored-key"),
+        (
+            "cipher-suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]",
+            "",
+            "c01-cipher-suites",
+        ),
+    ];
+    for (top, section, code) in cases {
+        let pki = Pki::good();
+        let config = pki.config(top, section).display().to_string();
+        let found = pki.codes(&["--config-file", &config]);
+        assert_eq!(found.iter().collect::<Vec<_>>(), [code], "{top}{section}");
+    }
+}
+
+#[test]
+fn flags_of_a_unit_are_found_wanting() {
+    let pki = Pki::good();
+    let found = |flags: &str, more: &[&str]| {
+        let unit = pki.path("etcd.service");
+        let text = format!("[Service]\nExecStart=/usr/bin/etcd --name m1 {flags}\n");
+        fs::write(&unit, text).unwrap();
+        let unit = unit.display().to_string();
+        pki.codes(&[&["--unit", &unit], more].concat())
+    };
+    let ca = pki.path("m1/ca.crt").display().to_string();
+    let cert = pki.path("m1/server.crt").display().to_string();
+    let cases = [
+        (format!("--trusted-ca-file={ca}"), "c01-no-client-cert-auth"),
+        (
+            format!("--auto-tls --client-cert-auth --trusted-ca-file={ca}"),
+            "c01-auto-tls",
+        ),
+        (
+            format!("--cert-file={cert} --listen-client-urls=http://10.0.0.1:2379"),
+            "c01-plaintext",
+        ),
+        (
+            "--peer-cert-allowed-cn=a --peer-cert-allowed-hostname=b".to_owned(),
+            "c01-allowed-cn-and-hostname",
+        ),
+        (
+            "\nExecReload=/bin/kill -HUP $MAINPID".to_owned(),
+            "c01-hangup",
+        ),
+        ("--ca-file=/x".to_owned(), "c02-flag-gone"),
+    ];
+    for (flags, code) in &cases {
+        let found = found(flags, &[]);
+        assert_eq!(found.iter().collect::<Vec<_>>(), [code], "{flags}");
+    }
+    let old = "--experimental-peer-skip-client-san-verification";
+    assert!(found(old, &["--for-version", "3.6"]).is_empty());
+    assert!(found(old, &["--for-version", "3.7"]).contains("c02-flag-gone"));
+    assert!(found("--enable-v2", &["--for-version", "3.6"]).contains("c02-flag-gone"));
+    let metrics = format!(
+        "--listen-metrics-urls=https://10.0.0.1:2381 --client-cert-auth --trusted-ca-file={ca}"
+    );
+    let client = found(&metrics, &["--client-cert", &cert, "--trusted-ca", &ca]);
+    assert!(client.contains("v07-client-has-names"), "{client:?}");
+}
+
+#[test]
+fn revocation_lists_that_refuse_everybody_are_found() {
+    let pki = Pki::good();
+    let list = |by: &Authority, next: i64| {
+        let mut leaf = Authority::params("x");
+        leaf.not_after = leaf.not_before + DAY * u32::try_from(next.abs()).unwrap();
+        let params = CertificateRevocationListParams {
+            this_update: leaf.not_before - DAY,
+            next_update: if next < 0 {
+                leaf.not_before
+            } else {
+                leaf.not_after
+            },
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![],
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&by.0).unwrap()
+    };
+    let ca = pki.path("m1/ca.crt").display().to_string();
+    let found = |content: &[u8]| {
+        pki.write("crl", content);
+        let crl = pki.path("crl").display().to_string();
+        let unit = pki.path("etcd.service");
+        let flags = format!("--client-cert-auth --trusted-ca-file={ca} --client-crl-file={crl}");
+        fs::write(&unit, format!("ExecStart=/usr/bin/etcd {flags}\n")).unwrap();
+        let codes = pki.codes(&["--unit", &unit.to_string_lossy()]);
+        codes.into_iter().collect::<Vec<_>>()
+    };
+    let good = list(&pki.ca, 30);
+
+    assert!(found(good.der()).is_empty());
+    assert_eq!(found(good.pem().unwrap().as_bytes()), ["v15-pem"]);
+    assert_eq!(
+        found(&[good.der().as_ref(), good.der()].concat()),
+        ["v15-more-than-one"]
+    );
+    assert_eq!(found(b"text"), ["v15-damaged"]);
+    assert_eq!(
+        found(list(&pki.peer_ca, 30).der()),
+        ["v15-of-another-authority"]
+    );
+    assert_eq!(found(list(&pki.ca, -1).der()), ["v15-overdue"]);
+    fs::remove_file(pki.path("crl")).unwrap();
+}
+
+#[test]
+fn warnings_count_only_where_it_is_strict() {
+    let pki = Pki::good();
+    pki.mode("m1/server.key", 0o644);
+
+    assert_eq!(pki.check(&[]).code, 0);
+    assert_eq!(pki.check(&["--strict"]).code, 3);
+    let directory = pki.folder.path().to_string_lossy();
+    let output = etcdrx(pki.folder.path())
+        .run(["certs", "check", &directory])
+        .success();
+    assert_eq!(
+        output.stdout.lines().last(),
+        Some("0 errors and 1 warning for 3 members and 1 client")
+    );
+    let nothing = TempDir::new().unwrap();
+    let output = etcdrx(nothing.path()).run(["certs", "check", "."]);
+    assert_eq!(output.code, 2, "{output:?}");
+}
+
+#[test]
+fn certificates_are_shown_and_their_ends_told() {
+    let pki = Pki::good();
+    pki.server(|params| params.not_after = params.not_before + DAY * 20);
+    let program = etcdrx(pki.folder.path());
+
+    let shown = program.run([
+        "--json",
+        "certs",
+        "show",
+        "ca.crt",
+        "m1/server.crt",
+        "clients/root.crt",
+    ]);
+    let words = program.run(["certs", "show", "m1/server.crt"]).success();
+    let due = program.run(["certs", "expiry", ".", "--prometheus", "certs.prom"]);
+    let fine = program
+        .run(["--json", "certs", "expiry", ".", "--within", "5d"])
+        .success();
+    let key = program.run(["certs", "show", "m1/server.key"]);
+
+    let shown = shown.success().json();
+    let roles = shown["certificates"].as_array().unwrap().iter();
+    let roles: Vec<&str> = roles.map(|one| one["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["ca", "member", "client"]);
+    assert!(
+        words.stdout.contains("names        localhost, 127.0.0.1\n"),
+        "{words:?}"
+    );
+    assert!(words.stdout.contains("(18 days left)"), "{words:?}");
+    assert_eq!(due.code, 3, "{due:?}");
+    let first = due.stdout.lines().nth(1).unwrap();
+    assert!(
+        first.starts_with("./m1/server.crt ") && first.contains("18d DUE"),
+        "{first}"
+    );
+    let metrics = pki.read("certs.prom");
+    let line = "etcdrx_cert_not_after_seconds{path=\"./m1/server.crt\",role=\"member\"} ";
+    assert!(metrics.contains(line), "{metrics}");
+    assert_eq!(fine.json()["certificates"].as_array().unwrap().len(), 15);
+    assert_eq!(key.code, 2, "{key:?}");
+}
