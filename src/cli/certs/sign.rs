@@ -1,7 +1,7 @@
 //! `etcdrx certs csr`, `sign` and `import`: keys that stay where they are, and authorities that are there already.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use etcdrx::certs::Host;
@@ -130,7 +130,13 @@ pub(super) fn sign(context: &Context<'_>, args: &SignArgs) -> Outcome {
         (&hosts, &request.public_key),
         &output,
     )?;
-    tell(context, Path::new(""), &generated);
+    match context.screen.json {
+        true => context.screen.answer_json(&document(&generated)),
+        false => context.screen.answer(&format!(
+            "wrote {}\nit belongs beside the key that the request was made for",
+            output.display()
+        )),
+    }
     Ok(Exit::Done)
 }
 
@@ -141,13 +147,11 @@ pub(super) fn import(context: &Context<'_>, args: &ImportArgs) -> Outcome {
     let setting = directory.setting(&profile);
     let peer = args.peer_ca.as_deref().zip(args.peer_ca_key.as_deref());
     let generated = pki::import(&setting, (&args.ca, &args.ca_key), peer)?;
-    tell(context, &directory.out, &generated);
-    Ok(Exit::Done)
-}
-
-fn tell(context: &Context<'_>, out: &Path, generated: &pki::Generated) {
     match context.screen.json {
-        true => context.screen.answer_json(&document(generated)),
-        false => context.screen.answer(&lines(out, generated).join("\n")),
+        true => context.screen.answer_json(&document(&generated)),
+        false => context
+            .screen
+            .answer(&lines(&directory.out, &generated).join("\n")),
     }
+    Ok(Exit::Done)
 }
