@@ -6,6 +6,7 @@ pub mod judge;
 pub mod key;
 pub mod pem;
 mod read;
+mod shape;
 mod strict;
 
 pub use certificate::Certificate;

@@ -9,8 +9,11 @@
 mod architecture;
 mod bolt_writers;
 mod certs_check;
+mod certs_check_flags;
+mod certs_check_setup;
 mod certs_forge;
 mod certs_judge;
+mod certs_odd_rows;
 mod certs_rows;
 mod certs_truth;
 mod cli_check;
