@@ -61,6 +61,37 @@ fn peers_are_held_against_where_they_come_from() {
 }
 
 #[test]
+fn an_inventory_with_configurations_knows_where_its_members_are() {
+    let pki = Pki::good();
+    let inventory = pki.folder.path().to_string_lossy();
+    for (member, address) in [("m1", "10.0.0.1"), ("m2", "10.0.0.7")] {
+        let url = format!("https://{address}:2380");
+        let config = format!("name: {member}\ninitial-advertise-peer-urls: {url}\n");
+        fs::write(pki.path(&format!("{member}/etcd.conf.yml")), config).unwrap();
+    }
+
+    let output = pki.check(&["--inventory", &inventory]);
+
+    let findings = output.json();
+    let findings = findings["findings"].as_array().unwrap().iter();
+    let messages: Vec<&str> = findings
+        .map(|one| one["message"].as_str().unwrap())
+        .collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    // One member cannot be reached, and is not let in by the others: both are of m2.
+    assert!(
+        messages
+            .iter()
+            .all(|words| words.contains("/m2/peer.crt: ")),
+        "{messages:?}"
+    );
+    assert!(
+        messages[1].contains("from 10.0.0.7 the other members accept it only if the DNS"),
+        "{messages:?}"
+    );
+}
+
+#[test]
 fn flags_that_undo_the_certificates_are_found() {
     let cases = [
         (
