@@ -12,6 +12,7 @@ pub mod profile;
 mod read;
 pub mod revocation;
 pub mod signing_request;
+mod shape;
 mod strict;
 mod vouch;
 

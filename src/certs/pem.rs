@@ -5,7 +5,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
 const BEGIN: &str = "-----BEGIN ";
-const END: &str = "-----END ";
+const END: &str = "\n-----END ";
 const DASHES: &str = "-----";
 
 /// One block.
@@ -39,56 +39,115 @@ impl Pem {
     /// whatever is not so is skipped without an error.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        let lines: Vec<&str> = text.split('\n').map(str::trim_end).collect();
         let mut blocks = Vec::new();
         let mut at = 0;
-        while at < lines.len() {
-            match block_at(&lines, at) {
-                Some((block, next)) => {
-                    blocks.push(block);
-                    at = next;
-                }
-                None => at += 1,
-            }
+        while let Some((block, next)) = next_block(bytes, at) {
+            blocks.push(block);
+            at = next;
         }
         Self {
             blocks,
-            beginnings: text.matches(BEGIN).count(),
+            beginnings: String::from_utf8_lossy(bytes).matches(BEGIN).count(),
             has_byte_order_mark: bytes.starts_with(b"\xef\xbb\xbf"),
         }
     }
 }
 
-/// The block that begins on the line `at`, and the line behind it.
-fn block_at(lines: &[&str], at: usize) -> Option<(Block, usize)> {
-    let label = lines[at].strip_prefix(BEGIN)?.strip_suffix(DASHES)?;
-    let headers = lines[at + 1..]
-        .iter()
-        .take_while(|line| line.contains(':'))
-        .count();
-    let body = at + 1 + headers;
-    let length = lines[body..]
-        .iter()
-        .position(|line| line.starts_with(END))?;
-    let end = lines[body + length].strip_prefix(END)?;
-    if end.strip_suffix(DASHES) != Some(label) {
-        return None;
+/// The next block, and where to look for the one behind it.
+///
+/// Go looks for an end first, and then for the nearest beginning before it: so one without an end is passed over.
+fn next_block(bytes: &[u8], start: usize) -> Option<(Block, usize)> {
+    let mut from = start;
+    loop {
+        let end = from + find(&bytes[from..], END)?;
+        let begin = find_last(&bytes[from..end], BEGIN).map(|at| from + at);
+        let begin = begin.filter(|at| *at == from || bytes[at - 1] == b'\n');
+        match begin.map_or(Tried::NoBlock, |begin| try_block(bytes, begin, end)) {
+            Tried::Block(block, next) => return Some((block, next)),
+            Tried::NoBlock => from = end + END.len(),
+            Tried::NothingMore => return None,
+        }
     }
-    let base64: String = lines[body..body + length]
-        .iter()
-        .flat_map(|line| line.chars())
-        .filter(|character| !matches!(character, ' ' | '\t' | '\r'))
-        .collect();
-    let config = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
-    let bytes = GeneralPurpose::new(&STANDARD, config).decode(base64).ok()?;
-    let block = Block {
-        label: label.to_owned(),
-        bytes,
-        has_headers: headers > 0,
-        line: at + 1,
+}
+
+/// What comes of a beginning and an end.
+enum Tried {
+    Block(Block, usize),
+    NoBlock,
+    /// Go gives up on the rest of the file.
+    NothingMore,
+}
+
+fn try_block(bytes: &[u8], begin: usize, end: usize) -> Tried {
+    let behind = end + END.len();
+    let (first, mut body) = line_at(bytes, begin + BEGIN.len());
+    let Some(label) = first.strip_suffix(DASHES.as_bytes()) else {
+        return Tried::NoBlock;
     };
-    Some((block, body + length + 1))
+    let mut has_headers = false;
+    while body < bytes.len() {
+        let (line, next) = line_at(bytes, body);
+        if !line.contains(&b':') {
+            break;
+        }
+        has_headers = true;
+        body = next;
+    }
+    // What looks like headers may reach beyond the end.
+    if body >= bytes.len() || body > behind {
+        return Tried::NothingMore;
+    }
+    let ending = [label, DASHES.as_bytes()].concat();
+    let is_closed =
+        bytes[behind..].starts_with(&ending) && line_at(bytes, behind + ending.len()).0.is_empty();
+    let content = match body <= end {
+        true => &bytes[body..end],
+        false if has_headers => return Tried::NoBlock,
+        false => &[],
+    };
+    let Some(content) = decode(content).filter(|_| is_closed) else {
+        return Tried::NoBlock;
+    };
+    let block = Block {
+        label: String::from_utf8_lossy(label).into_owned(),
+        bytes: content,
+        has_headers,
+        line: bytes[..begin].split(|byte| *byte == b'\n').count(),
+    };
+    Tried::Block(block, line_at(bytes, behind).1)
+}
+
+/// The line that begins at `start`, without blanks at its end, and where the next one begins.
+fn line_at(bytes: &[u8], start: usize) -> (&[u8], usize) {
+    let rest = &bytes[start..];
+    let (mut line, next) = match rest.iter().position(|byte| *byte == b'\n') {
+        Some(length) => {
+            let line = &rest[..length];
+            (line.strip_suffix(b"\r").unwrap_or(line), start + length + 1)
+        }
+        None => (rest, bytes.len()),
+    };
+    while let [before @ .., b' ' | b'\t'] = line {
+        line = before;
+    }
+    (line, next)
+}
+
+fn decode(content: &[u8]) -> Option<Vec<u8>> {
+    let is_sign = |byte: &&u8| !matches!(**byte, b' ' | b'\t' | b'\r' | b'\n');
+    let signs: Vec<u8> = content.iter().filter(is_sign).copied().collect();
+    let config = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+    GeneralPurpose::new(&STANDARD, config).decode(signs).ok()
+}
+
+fn find(bytes: &[u8], text: &str) -> Option<usize> {
+    let mut windows = bytes.windows(text.len());
+    windows.position(|window| window == text.as_bytes())
+}
+
+fn find_last(bytes: &[u8], text: &str) -> Option<usize> {
+    let mut windows = bytes.windows(text.len());
+    windows.rposition(|window| window == text.as_bytes())
 }
 
 /// Writes a block as everybody reads it: lines of 64 characters, a newline at the end.
@@ -100,8 +159,7 @@ pub fn write(label: &str, bytes: &[u8]) -> String {
     for line in base64.as_bytes().chunks(64) {
         lines.push(String::from_utf8_lossy(line).into_owned());
     }
-    lines.push(format!("{END}{label}{DASHES}\n"));
-    lines.join("\n")
+    lines.join("\n") + END + label + DASHES + "\n"
 }
 
 #[cfg(test)]

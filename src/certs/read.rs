@@ -12,7 +12,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::certificate::{
     BasicConstraints, Certificate, ExtendedKeyUsage, KeyKind, KeyUsage, Name, Names, PublicKeyInfo,
 };
-use super::strict;
+use super::{shape, strict};
 
 /// Why bytes are no certificate.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -64,6 +64,14 @@ impl Certificate {
             unreadable_for_go: Vec::new(),
             go_refusal: None,
         };
+        if let Some(problem) = shape::malformed(der) {
+            certificate.refuse("it is damaged".to_owned(), format!("x509: {problem}"));
+        }
+        let point = &parsed.public_key().subject_public_key.data;
+        if !shape::is_point(&certificate.key.kind, point) {
+            let go = format!("{} point not on curve", certificate.key.kind).replace("P-", "P");
+            certificate.refuse("its key is damaged".to_owned(), go);
+        }
         for (problem, go) in strict::around_extensions(&parsed) {
             certificate.refuse(problem, go);
         }

@@ -11,6 +11,7 @@ use rcgen::{
 use crate::certs_forge::{
     Authority, Forged, Openssl, common_name, dns, expired, key, not_yet, uri,
 };
+use crate::certs_odd_rows;
 
 /// A leaf with what is sent with it, who is trusted, and what comes of it.
 pub(crate) struct Row {
@@ -32,13 +33,13 @@ impl Row {
     }
 
     /// Says that OpenSSL decides otherwise.
-    fn differs(mut self) -> Row {
+    pub(crate) fn differs(mut self) -> Row {
         self.openssl_differs = true;
         self
     }
 }
 
-fn row(
+pub(crate) fn row(
     name: &'static str,
     leaf: &Forged,
     trusted: &str,
@@ -55,9 +56,9 @@ fn row(
     }
 }
 
-const FINE: (&str, &str) = ("", "");
+pub(crate) const FINE: (&str, &str) = ("", "");
 
-fn both(reason: &'static str) -> (&'static str, &'static str) {
+pub(crate) fn both(reason: &'static str) -> (&'static str, &'static str) {
     (reason, reason)
 }
 
@@ -71,11 +72,11 @@ pub(crate) fn rows(test: &str) -> Option<&'static [Row]> {
 fn all(openssl: &Openssl) -> Vec<Row> {
     let mut rows = leaf_rows();
     rows.extend(name_rows());
-    rows.extend(odd_leaf_rows(openssl));
+    rows.extend(certs_odd_rows::leafs(openssl));
     rows.extend(authority_rows());
     rows.extend(path_rows());
     rows.extend(constraint_rows());
-    rows.extend(odd_authority_rows(openssl));
+    rows.extend(certs_odd_rows::authorities(openssl));
     rows
 }
 
@@ -235,123 +236,6 @@ fn name_rows() -> Vec<Row> {
             "a URI with a port that is none",
             &with(uri("http://a:b/")),
             both("Unreadable"),
-        )
-        .differs(),
-    ]
-}
-
-const LEAF: &str = "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n\
-    extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n";
-const P256: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256";
-
-#[expect(clippy::too_many_lines, reason = "it is a table")]
-fn odd_leaf_rows(openssl: &Openssl) -> Vec<Row> {
-    let ca = Authority::root("odd-leafs", |_| ());
-    let rsa = openssl.root("odd-rsa", "-algorithm RSA", CA, "");
-    let (by, trusted) = (ca.forged(), format!("{}{}", ca.pem(), rsa.cert));
-    let row = |name, leaf: &Forged, reasons| row(name, leaf, &trusted, reasons);
-    let of_key = |key: &str| openssl.leaf(&by, key, LEAF, "");
-    let rsa_key = |bits| of_key(&format!("-algorithm RSA -pkeyopt rsa_keygen_bits:{bits}"));
-    let curve = |name| of_key(&format!("-algorithm EC -pkeyopt ec_paramgen_curve:{name}"));
-    let signed = |by: &Forged, hash: &str| openssl.leaf(by, P256, LEAF, hash);
-    let named = |names: &str| {
-        let extensions = LEAF.replace("DNS:localhost", names);
-        openssl.leaf(&by, P256, &extensions, "")
-    };
-    let explicit = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:explicit";
-    vec![
-        row("RSA-1024", &rsa_key(1024), FINE),
-        row("RSA-1023", &rsa_key(1023), both("WeakKey")).differs(),
-        row("RSA-512", &rsa_key(512), both("WeakKey")).differs(),
-        row("P-224", &curve("P-224"), both("UnusableKey")).differs(),
-        row("secp256k1", &curve("secp256k1"), both("Unreadable")).differs(),
-        row("brainpool", &curve("brainpoolP256r1"), both("Unreadable")).differs(),
-        row("explicit curve", &of_key(explicit), both("Unreadable")),
-        row("version 1", &openssl.leaf(&by, P256, "", ""), FINE),
-        row(
-            "ECDSA with SHA-1",
-            &signed(&by, "-sha1"),
-            both("WeakSignature"),
-        )
-        .differs(),
-        row(
-            "RSA with SHA-1",
-            &signed(&rsa, "-sha1"),
-            both("WeakSignature"),
-        )
-        .differs(),
-        row("RSA with MD5", &signed(&rsa, "-md5"), both("WeakSignature")).differs(),
-        row("RSA with SHA-384", &signed(&rsa, "-sha384"), FINE),
-        row("RSA with SHA-512", &signed(&rsa, "-sha512"), FINE),
-        row("ECDSA P-256 with SHA-512", &signed(&by, "-sha512"), FINE),
-        row(
-            "ECDSA with SHA-224",
-            &signed(&by, "-sha224"),
-            both("UnknownSignature"),
-        )
-        .differs(),
-        row(
-            "RSA-PSS signature",
-            &signed(
-                &rsa,
-                "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32",
-            ),
-            FINE,
-        ),
-        row(
-            "RSA-PSS signature with another salt",
-            &signed(
-                &rsa,
-                "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:20",
-            ),
-            both("UnknownSignature"),
-        )
-        .differs(),
-        row(
-            "negative serial number",
-            &openssl.leaf(&by, P256, LEAF, "-set_serial -5"),
-            both("Unreadable"),
-        )
-        .differs(),
-        row(
-            "name that is not ASCII",
-            &named("DNS:b\u{fc}ro"),
-            both("Unreadable"),
-        )
-        .differs(),
-        row(
-            "critical names",
-            &openssl.leaf(
-                &by,
-                P256,
-                &LEAF.replace("subjectAltName=", "subjectAltName=critical,"),
-                "",
-            ),
-            FINE,
-        ),
-        row(
-            "critical subject key identifier",
-            &openssl.leaf(
-                &by,
-                P256,
-                &format!("{LEAF}2.5.29.14=critical,DER:04:02:01:02\n"),
-                "",
-            ),
-            both("Unreadable"),
-        )
-        .differs(),
-        row(
-            "usage without a bit",
-            &openssl.leaf(
-                &by,
-                P256,
-                &LEAF.replace(
-                    "keyUsage=critical,digitalSignature",
-                    "2.5.29.15=DER:03:01:00",
-                ),
-                "",
-            ),
-            FINE,
         )
         .differs(),
     ]
@@ -655,70 +539,5 @@ fn constraint_rows() -> Vec<Row> {
             vec![network(10, 0, 8)],
             FINE,
         ),
-    ]
-}
-
-const CA: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n";
-
-fn odd_authority_rows(openssl: &Openssl) -> Vec<Row> {
-    let of = |name: &'static str, ca: &Forged, reasons| {
-        let leaf = openssl.leaf(ca, P256, LEAF, "");
-        row(name, &leaf, &ca.cert, reasons)
-    };
-    let rsa = |name, bits: u32| {
-        let key = format!("-algorithm RSA -pkeyopt rsa_keygen_bits:{bits}");
-        openssl.root(name, &key, CA, "")
-    };
-    let good = Authority::root("beside", |_| ());
-    let beside = |name: &'static str, extra: &Forged, reasons| {
-        let trusted = format!("{}{}", good.pem(), extra.cert);
-        row(name, &good.leaf(|_| ()), &trusted, reasons)
-    };
-    let k1 = "-algorithm EC -pkeyopt ec_paramgen_curve:secp256k1";
-    let directory = "nameConstraints=critical,permitted;dirName:dn\n[dn]\nCN=x\n";
-    vec![
-        of("CA of RSA-1024", &rsa("rsa-1024", 1024), FINE),
-        of("CA of RSA-512", &rsa("rsa-512", 512), both("WeakKey")).differs(),
-        of(
-            "CA self-signed with SHA-1",
-            &openssl.root("sha-1", "-algorithm RSA", CA, "-sha1"),
-            FINE,
-        ),
-        of("CA of version 1", &openssl.root("v1", P256, "", ""), FINE),
-        of(
-            "CA with a negative serial number",
-            &openssl.root("negative", P256, CA, "-set_serial -7"),
-            both("Unreadable"),
-        )
-        .differs(),
-        of(
-            "CA with names of a kind that Go does not know",
-            &openssl.root("directory", P256, &format!("{CA}{directory}"), ""),
-            both("UnknownCriticalExtension"),
-        )
-        .differs(),
-        of(
-            "CA with a mask with holes",
-            &openssl.root(
-                "holes",
-                P256,
-                &format!("{CA}nameConstraints=permitted;IP:127.0.0.0/255.0.255.0\n"),
-                "",
-            ),
-            both("Unreadable"),
-        )
-        .differs(),
-        beside(
-            "an unused CA of secp256k1 beside it",
-            &openssl.root("k1", k1, CA, ""),
-            both("Unreadable"),
-        )
-        .differs(),
-        beside(
-            "an unused CA with a negative serial number beside it",
-            &openssl.root("minus", P256, CA, "-set_serial -7"),
-            both("Unreadable"),
-        )
-        .differs(),
     ]
 }

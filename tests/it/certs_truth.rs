@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
+use etcdrx::certs::Certificate;
 use etcdrx::certs::judge::{Refusal, TrustOutcome, Usage, answers_to, judge, read_trust};
+use etcdrx::certs::pem::Pem;
 use serde_json::{Value, json};
 
 use crate::certs_forge::{Authority, system_program};
@@ -291,4 +293,92 @@ impl Oracle {
         let output = child.wait_with_output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
     }
+}
+
+#[test]
+fn pem_is_read_as_go_reads_it_however_it_is_damaged() {
+    let Some((oracle, _)) = oracle_and_rows(&function_name!()) else {
+        return;
+    };
+    let ca = Authority::root("pem", |_| ()).forged();
+    let whole = format!("text\n{}{}", ca.cert, ca.key);
+    let cases: Vec<Vec<u8>> = (0..5_000).map(|_| damaged_text(whole.as_bytes())).collect();
+    let questions = cases
+        .iter()
+        .map(|text| json!({"Mode": "blocks", "Now": Utc::now(), "Chain": base64(text)}));
+    let answers = oracle.ask(questions.collect());
+
+    for (text, answer) in cases.iter().zip(answers) {
+        let found = Pem::read(text).blocks.len().to_string();
+        assert_eq!(found, answer, "{}", String::from_utf8_lossy(text));
+    }
+}
+
+/// A text with a few things added, removed or doubled.
+fn damaged_text(whole: &[u8]) -> Vec<u8> {
+    const ADDED: [&str; 12] = [
+        "\n",
+        "\r\n",
+        " ",
+        "\t",
+        "-",
+        "-----",
+        "=",
+        ":",
+        "a: b\n",
+        "\n\n",
+        "\u{feff}",
+        "-----BEGIN X-----\n",
+    ];
+    let mut text = whole.to_vec();
+    for _ in 0..rand::random_range(1..4) {
+        let at = rand::random_range(0..text.len());
+        let to = (at + rand::random_range(1..40)).min(text.len());
+        match rand::random_range(0..3) {
+            0 => drop(text.drain(at..to)),
+            1 => {
+                let added = ADDED[rand::random_range(0..ADDED.len())];
+                text.splice(at..at, added.bytes());
+            }
+            _ => {
+                let lines: Vec<usize> = (0..text.len()).filter(|&i| text[i] == b'\n').collect();
+                let line = lines[rand::random_range(0..lines.len())];
+                text.splice(line..line, *b" ");
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn damage_that_stops_etcd_is_nearly_always_seen() {
+    let Some((oracle, rows)) = oracle_and_rows(&function_name!()) else {
+        return;
+    };
+    let texts = rows
+        .iter()
+        .map(|row| format!("{}{}", row.chain, row.trusted));
+    let blocks = texts.flat_map(|text| Pem::read(text.as_bytes()).blocks);
+    let cases: Vec<Vec<u8>> = blocks
+        .flat_map(|block| std::iter::repeat_n(block.bytes, 20))
+        .map(|mut der| {
+            let at = rand::random_range(0..der.len());
+            der[at] ^= 1 << rand::random_range(0..8);
+            der
+        })
+        .collect();
+    let questions = cases
+        .iter()
+        .map(|der| json!({"Mode": "parse", "Now": Utc::now(), "Chain": base64(der)}));
+    let answers = oracle.ask(questions.collect());
+
+    let is_read = |der: &[u8]| {
+        let certificate = Certificate::from_der(der);
+        certificate.is_ok_and(|certificate| certificate.unreadable_for_go.is_empty())
+    };
+    let pairs = cases.iter().zip(&answers);
+    let missed = pairs.filter(|(der, answer)| is_read(der) && !answer.is_empty());
+    // What is missed lies inside of extensions and of RSA keys.
+    let (missed, all) = (missed.count(), cases.len());
+    assert!(missed * 50 < all, "{missed} of {all}");
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::{Client, File, Member, Pair, Subject};
-use crate::config::EtcdFlags;
+use crate::config::{self, EtcdFlags};
 
 /// Why there is nothing to check.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -17,6 +17,13 @@ pub enum Error {
     /// The directory cannot be listed.
     #[error("cannot read {}", .path.display())]
     Read { path: PathBuf, source: io::Error },
+
+    /// What says how a member is started cannot be read.
+    #[error("{} does not say how the member is started", .path.display())]
+    Flags {
+        path: PathBuf,
+        source: Box<config::Error>,
+    },
 
     /// It holds nothing that is called as certificates of etcd are.
     #[error("{} holds no certificates of etcd", .path.display())]
@@ -35,16 +42,18 @@ pub fn read_file(path: &Path) -> File {
 
 /// Reads a directory with the certificates of a whole cluster, or of one member.
 ///
+/// A member's `etcd.conf.yml`, `etcd.yaml` (the pod) or `etcd.service` beside its certificates says how it is started.
+///
 /// # Errors
 /// If it cannot be listed, or holds nothing of the kind.
 pub fn read_directory(directory: &Path) -> Result<Subject, Error> {
     let mut subject = Subject::default();
     if is_member(directory) {
-        subject.members.push(member_in(directory, None));
+        subject.members.push(member_in(directory, None)?);
     }
     for folder in folders(directory)? {
         if is_member(&folder) {
-            subject.members.push(member_in(&folder, Some(directory)));
+            subject.members.push(member_in(&folder, Some(directory))?);
         }
     }
     let trusted = existing(&directory.join("ca.crt"));
@@ -70,9 +79,13 @@ pub fn read_inventory(directory: &Path) -> Result<Subject, Error> {
     let mut subject = Subject::default();
     for folder in folders(directory)? {
         // An empty collection of one member must not hide the others.
-        if let Ok(one) = read_directory(&folder) {
-            subject.members.extend(one.members);
-            subject.clients.extend(one.clients);
+        match read_directory(&folder) {
+            Ok(one) => {
+                subject.members.extend(one.members);
+                subject.clients.extend(one.clients);
+            }
+            Err(Error::Nothing { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
     match subject.members.is_empty() {
@@ -136,7 +149,7 @@ fn is_member(directory: &Path) -> bool {
 }
 
 /// A member whose authorities lie with it, or in the directory above.
-fn member_in(directory: &Path, above: Option<&Path>) -> Member {
+fn member_in(directory: &Path, above: Option<&Path>) -> Result<Member, Error> {
     let authority = |name: &str| {
         let above = above.and_then(|above| existing(&above.join(name)));
         existing(&directory.join(name)).or(above)
@@ -147,9 +160,9 @@ fn member_in(directory: &Path, above: Option<&Path>) -> Member {
     };
     let keys = ["ca.key", "peer-ca.key"].map(|name| directory.join(name));
     let name = directory.file_name().unwrap_or(directory.as_os_str());
-    Member {
+    Ok(Member {
         name: name.to_string_lossy().into_owned(),
-        flags: EtcdFlags::default(),
+        flags: flags_in(directory)?,
         server: with_key("server.crt"),
         peer: with_key("peer.crt"),
         client: None,
@@ -157,7 +170,42 @@ fn member_in(directory: &Path, above: Option<&Path>) -> Member {
         trusted: authority("ca.crt"),
         peer_trusted: authority("peer-ca.crt").or_else(|| authority("ca.crt")),
         authority_keys: keys.into_iter().filter(|key| key.is_file()).collect(),
+    })
+}
+
+/// How a member is started, if what says so was collected with its certificates.
+fn flags_in(directory: &Path) -> Result<EtcdFlags, Error> {
+    type Read = fn(&str, &str) -> Result<EtcdFlags, config::Error>;
+    let kinds: [(&str, Read); 4] = [
+        ("etcd.conf.yml", EtcdFlags::from_config),
+        ("etcd.conf.yaml", EtcdFlags::from_config),
+        ("etcd.yaml", EtcdFlags::from_manifest),
+        ("etcd.service", |text, _| Ok(EtcdFlags::from_unit(text))),
+    ];
+    for (name, read) in kinds {
+        let path = directory.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        let text = fs::read_to_string(&path).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let flags = read(&text, &path.to_string_lossy());
+        let mut flags = flags.map_err(|source| Error::Flags {
+            source: Box::new(source),
+            path,
+        })?;
+        // The paths are those of the member's machine: here, everything lies in one place.
+        for list in ["client-crl-file", "peer-crl-file"] {
+            if let Some(value) = flags.values.get_mut(list) {
+                let file = directory.join(Path::new(value).file_name().unwrap_or_default());
+                *value = file.to_string_lossy().into_owned();
+            }
+        }
+        return Ok(flags);
     }
+    Ok(EtcdFlags::default())
 }
 
 /// The certificates of clients, of the health check included.
