@@ -11,8 +11,8 @@ pub mod pem;
 pub mod profile;
 mod read;
 pub mod revocation;
-pub mod signing_request;
 mod shape;
+pub mod signing_request;
 mod strict;
 mod vouch;
 

@@ -6,6 +6,7 @@ mod port;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 
 use crate::certs::Certificate;
@@ -26,6 +27,8 @@ pub struct Request {
     pub clients: Listeners,
     /// The ports for the other members.
     pub peers: Listeners,
+    /// The time, by which certificates are judged.
+    pub now: DateTime<Utc>,
     /// How long a port may take for each step of a handshake: [`PATIENCE`] does.
     pub patience: Duration,
 }
@@ -93,7 +96,7 @@ pub fn judge(request: &Request, views: &[View]) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = views
         .iter()
-        .flat_map(|view| port::judge(view, listeners(view.port)))
+        .flat_map(|view| port::judge(view, listeners(view.port), request.now))
         .collect();
     let told = views.iter().filter_map(|view| match &view.links {
         Some(Ok(links)) => Some((view.endpoint.as_str(), links)),

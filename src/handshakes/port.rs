@@ -2,16 +2,20 @@
 
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
+use url::Url;
+
 use super::{Listeners, View};
 use crate::certs::Certificate;
 use crate::certs::certificate::Name;
+use crate::certs::judge::{self, Usage};
 use crate::etcd::probe::{Gateway, Port, Reception, Seen, compare};
 use crate::etcd::{Diagnosis, Error};
 use crate::manifest::Finding;
 use crate::progress::told;
 
 /// Everything that is held against a port by what itself shows and does.
-pub(super) fn judge(view: &View, listeners: &Listeners) -> Vec<Finding> {
+pub(super) fn judge(view: &View, listeners: &Listeners, now: DateTime<Utc>) -> Vec<Finding> {
     let seen = match &view.seen {
         Ok(seen) => seen,
         Err(error) => return vec![unseen(view, error)],
@@ -19,6 +23,7 @@ pub(super) fn judge(view: &View, listeners: &Listeners) -> Vec<Finding> {
     let drift = listeners.authorities.as_ref();
     let findings = [
         doorless(view, seen),
+        unacceptable(view, seen, listeners, now),
         drift.and_then(|(path, file)| restart_needed(view, seen, path, file)),
         not_on_disk(view, seen, listeners),
         view.reception
@@ -32,6 +37,41 @@ pub(super) fn judge(view: &View, listeners: &Listeners) -> Vec<Finding> {
             .and_then(|result| mute(view, "metrics-unread", result)),
     ];
     findings.into_iter().flatten().collect()
+}
+
+/// A certificate that whoever connects, or whoever is connected to, refuses.
+fn unacceptable(
+    view: &View,
+    seen: &Seen,
+    listeners: &Listeners,
+    now: DateTime<Utc>,
+) -> Option<Finding> {
+    let (path, trusted) = listeners.authorities.as_ref()?;
+    let usages: &[Usage] = match view.port {
+        Port::Client => &[Usage::Server],
+        Port::Peer => &[Usage::Server, Usage::Client],
+    };
+    let mut verdicts = usages
+        .iter()
+        .map(|usage| judge::judge(&seen.served, trusted, *usage, now))
+        .chain(host(&view.endpoint).map(|host| judge::answers_to(&seen.served[0], &host)));
+    let refusal = verdicts.find_map(Result::err)?;
+    let (endpoint, path) = (&view.endpoint, path.display());
+    Some(Finding::error(
+        "served-refused",
+        format!(
+            "{endpoint} shows a certificate that is refused by whoever trusts {path}: {refusal}; put a new certificate and key in place, which takes no restart"
+        ),
+    ))
+}
+
+fn host(endpoint: &str) -> Option<String> {
+    let endpoint = match endpoint.contains("://") {
+        true => endpoint.to_owned(),
+        false => format!("https://{endpoint}"),
+    };
+    let url = Url::parse(&endpoint).ok()?;
+    Some(url.host_str()?.trim_matches(['[', ']']).to_owned())
 }
 
 /// Why there was nothing to see.

@@ -224,6 +224,7 @@ fn request(cluster: &Cluster) -> Request {
     Request {
         clients: listeners(cluster.endpoints(), pki.ca(), root, "server.crt"),
         peers: listeners(peer_urls.collect(), pki.peer_ca(), &own, "peer.crt"),
+        now: chrono::Utc::now(),
         patience: PATIENCE,
     }
 }

@@ -17,6 +17,7 @@ mod certs_generate;
 mod certs_handshakes;
 mod certs_judge;
 mod certs_odd_rows;
+mod certs_ports;
 mod certs_probe;
 mod certs_revoked;
 mod certs_rotation;

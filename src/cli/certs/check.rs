@@ -1,6 +1,6 @@
 //! `etcdrx certs check`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use etcdrx::certs::check::{
@@ -11,6 +11,7 @@ use etcdrx::config::EtcdFlags;
 use etcdrx::manifest::{Finding, Severity};
 use serde_json::json;
 
+use super::ports::{self, PortArgs};
 use super::text;
 use crate::cli::Outcome;
 use crate::cli::context::{Context, now};
@@ -53,6 +54,9 @@ pub(crate) struct CheckArgs {
 
     #[command(flatten)]
     loose: LooseArgs,
+
+    #[command(flatten)]
+    ports: PortArgs,
 }
 
 /// Files that are named one by one.
@@ -91,7 +95,6 @@ enum Version {
     V37,
 }
 
-#[expect(clippy::unused_async, reason = "as the other commands")]
 pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
     let mut subject = subject(args)?;
     subject.hosts.clone_from(&args.hosts);
@@ -102,14 +105,25 @@ pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
             Version::V37 => Release::V37,
         }),
     };
-    let findings = check(&subject, &options);
-    answer(context, &subject, &findings);
+    let mut findings = check(&subject, &options);
+    if args.ports.any() {
+        findings.extend(ports::findings(context, &args.ports, &subject).await?);
+    }
+    answer(context, &subject, args.ports.count(), &findings);
     let is_bad = |finding: &Finding| match finding.severity {
         Severity::Error => true,
         Severity::Warning => args.strict,
         Severity::Info => false,
     };
+    let silent = |finding: &&Finding| finding.code == "endpoint-unreachable";
     Ok(match findings.iter().any(is_bad) {
+        true if findings
+            .iter()
+            .filter(|one| is_bad(one))
+            .all(|one| silent(&one)) =>
+        {
+            Exit::Unreachable
+        }
         true => Exit::Findings,
         false => Exit::Done,
     })
@@ -135,7 +149,10 @@ fn subject(args: &CheckArgs) -> Result<Subject, Failure> {
         subject.members.push(read_member(flags));
     }
     add_loose(&args.loose, &mut subject);
-    if subject.members.is_empty() && subject.clients.is_empty() {
+    let is_empty = subject.members.is_empty() && subject.clients.is_empty();
+    // Ports can be looked at without a file.
+    let is_meant = !args.ports.any() || Path::new("pki").is_dir();
+    if is_empty && is_meant {
         return Ok(read_directory(&PathBuf::from("pki"))?);
     }
     Ok(subject)
@@ -168,7 +185,7 @@ fn add_loose(args: &LooseArgs, subject: &mut Subject) {
     subject.clients.extend(clients);
 }
 
-fn answer(context: &Context<'_>, subject: &Subject, findings: &[Finding]) {
+fn answer(context: &Context<'_>, subject: &Subject, ports: usize, findings: &[Finding]) {
     let (members, clients) = (subject.members.len(), subject.clients.len());
     if context.screen.json {
         let document = json!({"members": members, "clients": clients, "findings": findings});
@@ -188,11 +205,14 @@ fn answer(context: &Context<'_>, subject: &Subject, findings: &[Finding]) {
         1 => format!("1 {word}"),
         many => format!("{many} {word}s"),
     };
-    let of = format!(
-        "{} and {}",
-        several(members, "member"),
-        several(clients, "client")
-    );
+    let counted = [
+        (members, "member"),
+        (clients, "client"),
+        (ports, "running port"),
+    ];
+    let counted = counted.iter().filter(|(count, _)| *count > 0);
+    let of: Vec<String> = counted.map(|(count, word)| several(*count, word)).collect();
+    let of = of.join(", ");
     lines.push(match (errors, warnings) {
         (0, 0) => format!("nothing is wrong with {of}"),
         _ => format!(

@@ -5,6 +5,7 @@ mod directory;
 mod expiry;
 mod generate;
 mod members;
+mod ports;
 mod renew;
 mod revoke;
 mod rotate;
