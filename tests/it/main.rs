@@ -13,6 +13,7 @@ mod certs_check_flags;
 mod certs_check_setup;
 mod certs_forge;
 mod certs_judge;
+mod certs_names;
 mod certs_odd_rows;
 mod certs_rows;
 mod certs_truth;
