@@ -246,18 +246,18 @@ fn cases(rows: &[Row]) -> impl Iterator<Item = (&Row, Usage)> {
         .flat_map(move |row| both.into_iter().map(move |usage| (row, usage)))
 }
 
-fn base64(text: impl AsRef<[u8]>) -> String {
+pub(crate) fn base64(text: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(text)
 }
 
 /// A program in Go that says what Go says.
-struct Oracle {
+pub(crate) struct Oracle {
     program: &'static Path,
 }
 
 impl Oracle {
     /// Builds it, once; the first time ever that takes half a minute.
-    fn build(go: &Path) -> Oracle {
+    pub(crate) fn build(go: &Path) -> Oracle {
         static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
         let program = PROGRAM.get_or_init(|| {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -280,7 +280,7 @@ impl Oracle {
         Oracle { program }
     }
 
-    fn ask(&self, questions: Vec<Value>) -> Vec<String> {
+    pub(crate) fn ask(&self, questions: Vec<Value>) -> Vec<String> {
         let mut child = Command::new(self.program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

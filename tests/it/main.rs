@@ -16,6 +16,7 @@ mod certs_forge;
 mod certs_generate;
 mod certs_handshakes;
 mod certs_judge;
+mod certs_names;
 mod certs_odd_rows;
 mod certs_ports;
 mod certs_probe;

@@ -17,7 +17,6 @@ use super::certificate::KeyKind;
 
 pub use names::{SourceVerdict, answers_to, may_come_from};
 pub use refusal::{Hint, Refusal, Role, Who};
-pub use signature::is_signed_by;
 pub use trust::{TrustFile, TrustOutcome, TrustProblem, read_trust};
 
 /// As many signatures does Go look at before it gives up on a chain.

@@ -131,8 +131,15 @@ fn allowed(
             "{kind} {name:?} is not permitted by any constraint"
         ));
     }
-    let excluded = |tree: &&Subtree| within(tree) == Some(true) || wildcard_covers(name, tree);
-    match constraints.excluded.iter().find(excluded) {
+    let is_within = |tree: &&Subtree| within(tree) == Some(true);
+    let covered = |tree: &&Subtree| wildcard_covers(name, tree);
+    let excluded = &constraints.excluded;
+    let found = excluded.iter().find(is_within).map(ToString::to_string);
+    let found = found.or_else(|| {
+        let tree = excluded.iter().find(covered)?;
+        Some(tree.to_string().to_ascii_lowercase())
+    });
+    match found {
         Some(tree) => Err(format!(
             "{kind} {name:?} is excluded by constraint \"{tree}\""
         )),
@@ -220,6 +227,11 @@ fn is_match(pattern: &str, host: &str) -> bool {
     if !is_hostname(host.strip_suffix('.').unwrap_or(host), false) || !is_hostname(pattern, true) {
         return !["", "."].contains(&pattern) && pattern.eq_ignore_ascii_case(host);
     }
+    has_labels(pattern, host)
+}
+
+/// Whether the labels are the same, or the first of the pattern is a wildcard; a dot at the end of a host says nothing.
+fn has_labels(pattern: &str, host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let (mut patterns, mut labels) = (pattern.split('.'), host.split('.'));
     let first = match (patterns.next(), labels.next()) {
@@ -227,13 +239,11 @@ fn is_match(pattern: &str, host: &str) -> bool {
         (Some(pattern), Some(label)) => pattern.eq_ignore_ascii_case(label),
         _ => false,
     };
-    let (patterns, labels): (Vec<_>, Vec<_>) = (patterns.collect(), labels.collect());
-    let rest = patterns.iter().zip(&labels);
     first
-        && patterns.len() == labels.len()
-        && rest
-            .into_iter()
-            .all(|(one, other)| one.eq_ignore_ascii_case(other))
+        && !pattern.is_empty()
+        && patterns
+            .map(str::to_ascii_lowercase)
+            .eq(labels.map(str::to_ascii_lowercase))
 }
 
 fn is_hostname(name: &str, is_pattern: bool) -> bool {
@@ -279,7 +289,7 @@ fn other_host(leaf: &Certificate, host: &str) -> Refusal {
     let names = &leaf.names.dns;
     let (problem, go) = match names.len() {
         _ if is_relying_on_common_name(leaf, host) => only_common_name(),
-        0 => (
+        _ if names.join(", ").is_empty() => (
             "it holds no host names".to_owned(),
             format!("x509: certificate is not valid for any names, but wanted to match {host}"),
         ),
@@ -300,7 +310,7 @@ fn other_host(leaf: &Certificate, host: &str) -> Refusal {
 
 fn is_relying_on_common_name(leaf: &Certificate, host: &str) -> bool {
     let name = leaf.subject.common_name.as_deref().unwrap_or_default();
-    leaf.names.is_empty() && !name.is_empty() && is_match(name, host)
+    leaf.names.is_empty() && has_labels(name, host)
 }
 
 fn only_common_name() -> (String, String) {

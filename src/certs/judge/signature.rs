@@ -14,19 +14,9 @@ use x509_parser::signature_algorithm::{RsaSsaPssParams, SignatureAlgorithm};
 use x509_parser::x509::AlgorithmIdentifier;
 
 use super::LEAST_RSA_BITS;
-use super::refusal::{Refusal, Role, Who};
+use super::refusal::{Refusal, Who};
 use crate::certs::Certificate;
 use crate::certs::certificate::KeyKind;
-
-/// Whether the key of `authority` made the signature of `certificate`, whatever else may be wrong with either.
-///
-/// # Errors
-/// If it did not, or with an algorithm that Go does not accept any more.
-pub fn is_signed_by(certificate: &Certificate, authority: &Certificate) -> Result<(), Refusal> {
-    let who = Who::new(Role::Leaf, certificate);
-    let authority_who = Who::new(Role::Authority, authority);
-    verify((who, certificate), (authority_who, authority))
-}
 
 /// Whether `parent` may sign and did sign `child`.
 pub(super) fn check(
