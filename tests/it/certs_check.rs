@@ -352,7 +352,7 @@ fn warnings_count_only_where_it_is_strict() {
         .success();
     assert_eq!(
         output.stdout.lines().last(),
-        Some("0 errors and 1 warning for 3 members and 1 client")
+        Some("0 errors and 1 warning for 3 members, 1 client")
     );
     let nothing = TempDir::new().unwrap();
     let output = etcdrx(nothing.path()).run(["certs", "check", "."]);

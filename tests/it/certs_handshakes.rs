@@ -111,11 +111,19 @@ async fn a_peer_certificate_that_fails_one_way_is_found_with_its_direction(etcd:
         cluster.restart_member(2).await;
         let request = request(&cluster);
 
-        let findings = once(&request, |findings| words(findings) == [code]).await;
+        let expected = ["served-refused", code];
+        let findings = once(&request, |findings| words(findings) == expected).await;
 
-        assert_eq!(words(&findings), [code], "{findings:#?}");
-        let bad = cluster.members[2].client_url();
-        assert!(findings[0].message.contains(bad), "{findings:#?}");
+        assert_eq!(words(&findings), expected, "{findings:#?}");
+        let bad = &cluster.members[2];
+        assert!(
+            findings[0].message.contains(bad.peer_url()),
+            "{findings:#?}"
+        );
+        assert!(
+            findings[1].message.contains(bad.client_url()),
+            "{findings:#?}"
+        );
     }
 }
 
@@ -164,7 +172,7 @@ async fn a_peer_certificate_refused_both_ways_cuts_its_member_off(etcd: &EtcdRel
     let mut request = request(&cluster);
     request.patience = Duration::from_secs(3);
 
-    let expected = ["silent-tls", "peer-cut-off"];
+    let expected = ["silent-tls", "served-refused", "peer-cut-off"];
     let findings = once(&request, |findings| words(findings) == expected).await;
 
     assert_eq!(words(&findings), expected, "{findings:#?}");
@@ -180,7 +188,11 @@ async fn a_server_that_forgot_its_authorities_is_found(etcd: &EtcdRelease) {
     cluster.members[0].arguments().extend(flags);
     cluster.members[0].start();
 
-    let expected = ["no-client-certificates", "served-not-on-disk"];
+    let expected = [
+        "no-client-certificates",
+        "served-refused",
+        "served-not-on-disk",
+    ];
     let findings = once(&request, |findings| words(findings) == expected).await;
 
     assert_eq!(words(&findings), expected, "{findings:#?}");

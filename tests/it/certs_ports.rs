@@ -1,6 +1,7 @@
 //! `etcdrx certs check` on running members: what their ports show and trust, held against the files.
 
 use crate::certs_boot::replace_certificates;
+use crate::scratch::cluster::Member;
 use crate::scratch::{Cluster, Output, require_etcd};
 use crate::setup::{Workplace, assert_ends};
 
@@ -27,12 +28,7 @@ impl Bench {
 
     /// Checks the files and every port.
     fn check(&self) -> Output {
-        let peers: Vec<&str> = self
-            .cluster
-            .members
-            .iter()
-            .map(|member| member.peer_url())
-            .collect();
+        let peers: Vec<&str> = self.cluster.members.iter().map(Member::peer_url).collect();
         let (endpoints, peers) = (self.cluster.endpoints().join(","), peers.join(","));
         let out = self.out();
         let peer_ca = format!("{out}/peer-ca.crt");

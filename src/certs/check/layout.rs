@@ -119,7 +119,7 @@ pub fn read_member(flags: EtcdFlags) -> Member {
     }
 }
 
-/// Finds the files in a directory that are called as certificates are, however deep.
+/// Finds the files in a directory that are called as certificates are, however deep; copies of what was replaced are left out.
 ///
 /// # Errors
 /// If it cannot be listed.
@@ -132,7 +132,9 @@ pub fn find_certificates(directory: &Path) -> Result<Vec<PathBuf>, Error> {
         for path in entries(&folder)? {
             let kind = path.extension().and_then(|kind| kind.to_str());
             if path.is_dir() && depth < DEEPEST {
-                folders.push((path, depth + 1));
+                if !path.ends_with("replaced") {
+                    folders.push((path, depth + 1));
+                }
             } else if matches!(kind, Some("crt" | "pem" | "cert")) && path.is_file() {
                 found.push(path);
             }
