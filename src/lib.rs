@@ -7,6 +7,7 @@ pub mod backend;
 pub mod backup;
 pub mod bolt;
 pub mod catalog;
+pub mod certs;
 pub mod check;
 pub mod codec;
 pub mod config;

@@ -1,0 +1,3 @@
+//! What a certificate is to etcd.
+
+pub mod explain;
