@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
+use super::certs::CertsCommand;
 use super::node::NodeCommand;
 use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
@@ -147,6 +148,12 @@ pub(crate) enum Command {
         /// What to do
         #[command(subcommand)]
         command: SnapshotCommand,
+    },
+    /// Certificates: what etcd and its clients say about them
+    Certs {
+        /// What to do
+        #[command(subcommand)]
+        command: CertsCommand,
     },
     /// Print a completion script for a shell
     Completions {

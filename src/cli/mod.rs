@@ -2,6 +2,7 @@
 
 mod args;
 mod backup;
+mod certs;
 mod check;
 mod context;
 mod failure;
@@ -78,6 +79,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
                 .or_interrupt(snapshot::run(&context, &command))
                 .await
         }
+        Command::Certs { command } => certs::run(&context, &command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "etcdrx", &mut script);

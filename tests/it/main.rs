@@ -8,6 +8,7 @@
 
 mod architecture;
 mod bolt_writers;
+mod certs_explain;
 mod cli_check;
 mod cli_clusters;
 mod cli_configuration;
