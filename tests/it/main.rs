@@ -9,6 +9,7 @@
 mod architecture;
 mod bolt_writers;
 mod certs_explain;
+mod certs_explain_live;
 mod cli_check;
 mod cli_clusters;
 mod cli_configuration;
