@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod certificate;
 pub mod check;
+pub mod explain;
 pub mod judge;
 pub mod key;
 pub mod layout;

@@ -151,6 +151,17 @@ impl Failure {
         )
     }
 
+    pub(super) fn unknown_text() -> Self {
+        let hints = [
+            "read etcd's log first, `etcdrx certs explain --log FILE`: the side that refuses has the reason, the other only an alert",
+            "known are the errors about TLS and certificates of etcd, etcdctl, curl and Rust clients; give the whole line",
+        ];
+        Self {
+            hints: hints.map(str::to_owned).to_vec(),
+            ..Self::plain(Exit::Failed, "no explanation is known for this text", "")
+        }
+    }
+
     pub(super) fn no_endpoints() -> Self {
         Self::plain(
             Exit::Usage,

@@ -12,6 +12,8 @@ mod certs_boot;
 mod certs_check;
 mod certs_check_flags;
 mod certs_check_setup;
+mod certs_explain;
+mod certs_explain_live;
 mod certs_forge;
 mod certs_generate;
 mod certs_handshakes;

@@ -3,6 +3,7 @@
 mod check;
 mod directory;
 mod expiry;
+mod explain;
 mod generate;
 mod members;
 mod ports;
@@ -52,6 +53,11 @@ pub(crate) enum CertsCommand {
     Crl(revoke::ListArgs),
     /// Find what etcd will refuse in certificates, keys, authorities and flags
     Check(Box<check::CheckArgs>),
+    /// From an error text of etcd's log, or of a client's, to the cause and what to do
+    ///
+    /// The side that refuses a certificate has the reason in its log, the other side has only an alert. So read etcd's
+    /// log first.
+    Explain(explain::ExplainArgs),
     /// What certificates say: names, usages, dates, keys, fingerprints
     Show(show::ShowArgs),
     /// When certificates end
@@ -71,6 +77,7 @@ pub(super) async fn run(context: &Context<'_>, command: &CertsCommand) -> Outcom
         CertsCommand::Revoke(args) => revoke::revoke(context, args),
         CertsCommand::Crl(args) => revoke::list(context, args),
         CertsCommand::Check(args) => check::run(context, args).await,
+        CertsCommand::Explain(args) => explain::run(context, args),
         CertsCommand::Show(args) => show::run(context, args).await,
         CertsCommand::Expiry(args) => expiry::run(context, args).await,
     }

@@ -99,11 +99,11 @@ fn etcd_exit(error: &EtcdError) -> (Exit, &'static str) {
         ),
         EtcdError::Unreachable { diagnosis, .. } if diagnosis.is_tls() => (
             Exit::Unreachable,
-            "this is about TLS, not about the network; the log of etcd says more",
+            "this is about TLS, not about the network; `etcdrx certs explain --log FILE` reads etcd's log for you",
         ),
         EtcdError::NoneReachable { by_tls: true, .. } => (
             Exit::Unreachable,
-            "at least one endpoint fails for TLS, not for the network; the log of etcd says more",
+            "at least one endpoint fails for TLS, not for the network; `etcdrx certs explain --log FILE` reads etcd's log for you",
         ),
         EtcdError::Unreachable { .. } | EtcdError::NoneReachable { .. } => (
             Exit::Unreachable,
