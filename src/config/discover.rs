@@ -1,11 +1,10 @@
 //! What etcd's own configuration says about how it is reached, so that nobody has to type it again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::Deserialize;
 use url::Url;
 
-use super::Error;
+use super::{Error, EtcdFlags};
 
 /// How a cluster is reached, as far as one member's files tell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,41 +19,6 @@ pub struct Discovered {
     pub key: Option<PathBuf>,
 }
 
-/// The keys of etcd's configuration file that matter here (`server/embed/config.go`).
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct EtcdConfig {
-    advertise_client_urls: String,
-    initial_cluster: String,
-    client_transport_security: TransportSecurity,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-#[expect(clippy::struct_field_names, reason = "etcd names its keys so")]
-struct TransportSecurity {
-    cert_file: Option<PathBuf>,
-    key_file: Option<PathBuf>,
-    trusted_ca_file: Option<PathBuf>,
-}
-
-/// A pod's manifest, as far as the command of its containers.
-#[derive(Debug, Deserialize)]
-struct Pod {
-    spec: PodSpec,
-}
-
-#[derive(Debug, Deserialize)]
-struct PodSpec {
-    containers: Vec<Container>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Container {
-    #[serde(default)]
-    command: Vec<String>,
-}
-
 impl Discovered {
     /// Reads etcd's configuration file.
     ///
@@ -63,17 +27,12 @@ impl Discovered {
     /// # Errors
     /// If it is not YAML, or advertises no client URL.
     pub fn from_etcd_config(text: &str, origin: &str) -> Result<Self, Error> {
-        let config: EtcdConfig = parse(text, origin)?;
-        let security = config.client_transport_security;
+        let flags = EtcdFlags::from_config(text, origin)?;
         Ok(Self {
-            endpoints: endpoints(
-                &config.advertise_client_urls,
-                &config.initial_cluster,
-                origin,
-            )?,
-            ca: security.trusted_ca_file,
-            cert: security.cert_file,
-            key: security.key_file,
+            endpoints: endpoints(&flags, origin)?,
+            ca: path(&flags, "trusted-ca-file"),
+            cert: path(&flags, "cert-file"),
+            key: path(&flags, "key-file"),
         })
     }
 
@@ -84,45 +43,26 @@ impl Discovered {
     /// # Errors
     /// If it is not such a manifest, or advertises no client URL.
     pub fn from_kubeadm(text: &str, origin: &str) -> Result<Self, Error> {
-        let pod: Pod = parse(text, origin)?;
-        let flag = |name: &str| {
-            let mut arguments = pod.spec.containers.iter().flat_map(|c| &c.command);
-            arguments.find_map(|argument| {
-                argument
-                    .strip_prefix(&format!("--{name}="))
-                    .map(str::to_owned)
-            })
-        };
-        let beside_server = |name: &str| {
-            let server = flag("cert-file")?;
-            Some(Path::new(&server).parent()?.join(name))
-        };
+        let flags = EtcdFlags::from_manifest(text, origin)?;
+        let beside_server = |name: &str| Some(path(&flags, "cert-file")?.parent()?.join(name));
         Ok(Self {
-            endpoints: endpoints(
-                &flag("advertise-client-urls").unwrap_or_default(),
-                &flag("initial-cluster").unwrap_or_default(),
-                origin,
-            )?,
-            ca: flag("trusted-ca-file").map(PathBuf::from),
+            endpoints: endpoints(&flags, origin)?,
+            ca: path(&flags, "trusted-ca-file"),
             cert: beside_server("healthcheck-client.crt"),
             key: beside_server("healthcheck-client.key"),
         })
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(text: &str, origin: &str) -> Result<T, Error> {
-    serde_saphyr::from_str(text).map_err(|error| Error::NotEtcd {
-        origin: origin.to_owned(),
-        problem: error.to_string(),
-    })
+fn path(flags: &EtcdFlags, name: &str) -> Option<PathBuf> {
+    flags.get(name).map(PathBuf::from)
 }
 
-/// This member's client URLs, and for every other host of `initial_cluster` one that is alike.
-fn endpoints(advertised: &str, initial_cluster: &str, origin: &str) -> Result<Vec<String>, Error> {
+/// This member's client URLs, and for every other host of `initial-cluster` one that is alike.
+fn endpoints(flags: &EtcdFlags, origin: &str) -> Result<Vec<String>, Error> {
+    let advertised = flags.list("advertise-client-urls");
     let mut endpoints: Vec<String> = advertised
-        .split(',')
-        .map(|url| url.trim().trim_end_matches('/').to_owned())
-        .filter(|url| !url.is_empty())
+        .map(|url| url.trim_end_matches('/').to_owned())
         .collect();
     let Some(own) = endpoints.first().and_then(|url| Url::parse(url).ok()) else {
         return Err(Error::NotEtcd {
@@ -130,8 +70,8 @@ fn endpoints(advertised: &str, initial_cluster: &str, origin: &str) -> Result<Ve
             problem: "it advertises no client URL (advertise-client-urls)".to_owned(),
         });
     };
-    let peers = initial_cluster
-        .split(',')
+    let peers = flags
+        .list("initial-cluster")
         .filter_map(|entry| Url::parse(entry.split_once('=')?.1.trim()).ok());
     for peer in peers {
         let mut endpoint = own.clone();

@@ -1,8 +1,6 @@
 //! Who the members of a cluster are and where they are reached, as one member's own configuration file tells.
 
-use serde::Deserialize;
-
-use super::Error;
+use super::{Error, EtcdFlags};
 
 /// The URLs of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,53 +13,22 @@ pub struct MemberUrls {
     pub peer_urls: Vec<String>,
 }
 
-/// The keys of etcd's configuration file that matter here (`server/embed/config.go`).
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct EtcdConfig {
-    name: String,
-    initial_cluster: String,
-    listen_client_urls: String,
-    advertise_client_urls: String,
-    listen_peer_urls: String,
-    initial_advertise_peer_urls: String,
-}
-
-impl Default for EtcdConfig {
-    fn default() -> Self {
-        Self {
-            name: "default".to_owned(),
-            initial_cluster: String::new(),
-            listen_client_urls: String::new(),
-            advertise_client_urls: String::new(),
-            listen_peer_urls: String::new(),
-            initial_advertise_peer_urls: String::new(),
-        }
-    }
-}
-
 impl MemberUrls {
     /// Reads etcd's configuration file: the member's own URLs, and the peer URLs of all in `initial-cluster`.
     ///
     /// # Errors
     /// If it is not YAML, or names no member at all.
     pub fn from_etcd_config(text: &str, origin: &str) -> Result<Vec<Self>, Error> {
-        let not_etcd = |problem: String| Error::NotEtcd {
-            origin: origin.to_owned(),
-            problem,
-        };
-        let config: EtcdConfig =
-            serde_saphyr::from_str(text).map_err(|error| not_etcd(error.to_string()))?;
+        let flags = EtcdFlags::from_config(text, origin)?;
         let mut own = Self {
-            name: config.name,
-            client_urls: urls(&[&config.advertise_client_urls, &config.listen_client_urls]),
-            peer_urls: urls(&[
-                &config.initial_advertise_peer_urls,
-                &config.listen_peer_urls,
-            ]),
+            name: flags.get("name").unwrap_or("default").to_owned(),
+            client_urls: urls(&flags, ["advertise-client-urls", "listen-client-urls"]),
+            peer_urls: urls(&flags, ["initial-advertise-peer-urls", "listen-peer-urls"]),
         };
         let mut members: Vec<Self> = Vec::new();
-        for (name, url) in entries(&config.initial_cluster) {
+        let listed = flags.list("initial-cluster");
+        for (name, url) in listed.filter_map(|entry| entry.split_once('=')) {
+            let (name, url) = (name.trim(), url.trim());
             match members.iter_mut().find(|member| member.name == name) {
                 Some(member) => member.peer_urls.push(url.to_owned()),
                 None => members.push(Self {
@@ -80,25 +47,19 @@ impl MemberUrls {
             None => members.push(own),
         }
         match members.is_empty() {
-            true => Err(not_etcd("it names no member (initial-cluster)".to_owned())),
+            true => Err(Error::NotEtcd {
+                origin: origin.to_owned(),
+                problem: "it names no member (initial-cluster)".to_owned(),
+            }),
             false => Ok(members),
         }
     }
 }
 
-fn entries(initial_cluster: &str) -> impl Iterator<Item = (&str, &str)> {
-    let entries = initial_cluster
-        .split(',')
-        .filter_map(|entry| entry.split_once('='));
-    entries.map(|(name, url)| (name.trim(), url.trim()))
-}
-
-/// Every URL in lists of them; an address that stands for all of a machine's is no host.
-fn urls(lists: &[&str]) -> Vec<String> {
-    let all = lists.iter().flat_map(|list| list.split(','));
-    let trimmed = all.map(str::trim).filter(|url| !url.is_empty());
-    trimmed
-        .filter(|url| !url.contains("//0.0.0.0") && !url.contains("//[::]"))
+/// The URLs of these flags; an address that stands for all of a machine's is no host.
+fn urls(flags: &EtcdFlags, names: [&str; 2]) -> Vec<String> {
+    let all = names.iter().flat_map(|name| flags.list(name));
+    all.filter(|url| !url.contains("//0.0.0.0") && !url.contains("//[::]"))
         .map(str::to_owned)
         .collect()
 }

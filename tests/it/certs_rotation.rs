@@ -240,7 +240,11 @@ async fn certificates_are_renewed_under_writes_without_a_restart() {
 
     let dry = bench.certs(&["renew", "--all", "--dry-run"]).success();
     let unchanged = certificate(&bench.pki().join("etcd-1/server.crt"));
-    bench.certs(&["renew", "--all"]).success();
+    let ports = bench.cluster.endpoints();
+    bench
+        .certs(&["renew", "--all", "--probe", &ports.join(",")])
+        .success();
+    let elsewhere = bench.certs(&["renew", "etcd-2", "--probe", &ports[2]]);
     let renewed = certificate(&bench.pki().join("etcd-1/server.crt"));
     bench.certs(&["renew", "etcd-1", "--reuse-key"]).success();
     let again = certificate(&bench.pki().join("etcd-1/server.crt"));
@@ -249,6 +253,14 @@ async fn certificates_are_renewed_under_writes_without_a_restart() {
     sleep(Duration::from_secs(1)).await;
     writer.finish(20).await;
     assert!(dry.stdout.contains("would be renewed"), "{dry:?}");
+    let shown = bench.etcdrx().run(["certs", "show", &ports[0]]).success();
+    assert!(shown.stdout.contains(&again.serial_hex()), "{shown:?}");
+    assert!(shown.stdout.contains("trusts `CN=etcd-ca-"), "{shown:?}");
+    assert_eq!(elsewhere.code, 3, "{elsewhere:?}");
+    assert!(
+        elsewhere.stdout.contains("still shows another certificate"),
+        "{elsewhere:?}"
+    );
     assert_eq!(before, unchanged);
     assert_ne!(before.key, renewed.key);
     assert_eq!(renewed.key, again.key);

@@ -28,6 +28,7 @@ mod certs_rows;
 mod certs_runs;
 mod certs_setup;
 mod certs_sign;
+mod certs_sources;
 mod certs_truth;
 mod cli_check;
 mod cli_clusters;

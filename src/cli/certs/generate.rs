@@ -42,9 +42,9 @@ pub(crate) struct GenerateArgs {
     pub(crate) members: MemberArgs,
 }
 
-/// `certs issue`
+/// `certs issue` and `certs csr`: one certificate
 #[derive(Debug, Args)]
-pub(crate) struct IssueArgs {
+pub(crate) struct SingleArgs {
     /// What it is for
     pub(crate) kind: KindArg,
 
@@ -98,7 +98,7 @@ pub(super) fn init(context: &Context<'_>, args: &InitArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-pub(super) fn issue(context: &Context<'_>, args: &IssueArgs) -> Outcome {
+pub(super) fn issue(context: &Context<'_>, args: &SingleArgs) -> Outcome {
     let (directory, kind) = (&args.directory, args.kind.kind());
     // Its files are called so.
     Member::new(&args.name)?;

@@ -32,9 +32,9 @@ pub(crate) enum CertsCommand {
     /// Make the authorities and the certificates of every member and client; what is there and right stays as it is
     Gen(generate::GenerateArgs),
     /// Make one certificate
-    Issue(generate::IssueArgs),
+    Issue(generate::SingleArgs),
     /// Make a key that stays here, and the signing request for it
-    Csr(sign::RequestArgs),
+    Csr(generate::SingleArgs),
     /// Sign a request: its public key and its names are taken, what it may be used for is the profile's to say
     Sign(sign::SignArgs),
     /// Take an authority that is there already
@@ -72,7 +72,7 @@ pub(super) async fn run(context: &Context<'_>, command: &CertsCommand) -> Outcom
         CertsCommand::Csr(args) => sign::request(context, args),
         CertsCommand::Sign(args) => sign::sign(context, args),
         CertsCommand::Import(args) => sign::import(context, args),
-        CertsCommand::Renew(args) => renew::run(context, args),
+        CertsCommand::Renew(args) => renew::run(context, args).await,
         CertsCommand::RotateCa { command } => rotate::run(context, command).await,
         CertsCommand::Revoke(args) => revoke::revoke(context, args),
         CertsCommand::Crl(args) => revoke::list(context, args),

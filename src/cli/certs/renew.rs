@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::super::Outcome;
 use super::super::context::Context;
-use super::super::failure::Exit;
+use super::super::failure::{Exit, Failure};
 use super::directory::DirectoryArgs;
+use super::show::of_port;
 
 /// `certs renew`
 #[derive(Debug, Args)]
@@ -33,11 +34,15 @@ pub(crate) struct RenewArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Running ports that must show the new certificates afterwards, separated by commas
+    #[arg(long, value_name = "URL,...", value_delimiter = ',')]
+    pub(crate) probe: Vec<String>,
+
     #[command(flatten)]
     pub(crate) directory: DirectoryArgs,
 }
 
-pub(super) fn run(context: &Context<'_>, args: &RenewArgs) -> Outcome {
+pub(super) async fn run(context: &Context<'_>, args: &RenewArgs) -> Outcome {
     let directory = &args.directory;
     let profiles = directory.profiles(context)?;
     let profile = |kind| profiles.of(kind);
@@ -53,10 +58,14 @@ pub(super) fn run(context: &Context<'_>, args: &RenewArgs) -> Outcome {
     let (renewed, generated) = pki::renew(&directory.setting(&profile), &renewal)?;
     if context.screen.json {
         let all: Vec<Value> = renewed.iter().map(describe).collect();
-        context.screen.answer_json(
-            &json!({"renewed": all, "replaced": generated.replaced, "dry_run": args.dry_run}),
-        );
-        return Ok(Exit::Done);
+        let late = late(args, &renewed).await?;
+        context.screen.answer_json(&json!({
+            "renewed": all,
+            "replaced": generated.replaced,
+            "dry_run": args.dry_run,
+            "not_served": late,
+        }));
+        return Ok(verdict(&late));
     }
     let mut lines: Vec<String> = renewed.iter().map(line).collect();
     lines.push(match (renewed.len(), args.dry_run) {
@@ -69,8 +78,34 @@ pub(super) fn run(context: &Context<'_>, args: &RenewArgs) -> Outcome {
     if let Some(replaced) = &generated.replaced {
         lines.push(format!("the old ones lie in {}", replaced.display()));
     }
+    let late = late(args, &renewed).await?;
+    lines.extend(late.iter().map(|endpoint| {
+        format!(
+            "{endpoint} still shows another certificate: put the new one and its key in place there"
+        )
+    }));
     context.screen.answer(&lines.join("\n"));
-    Ok(Exit::Done)
+    Ok(verdict(&late))
+}
+
+/// The ports that were to show a new certificate and do not.
+async fn late(args: &RenewArgs, renewed: &[Renewed]) -> Result<Vec<String>, Failure> {
+    let mut late = Vec::new();
+    for endpoint in args.probe.iter().filter(|_| !args.dry_run) {
+        let served = of_port(endpoint).await?.certificates;
+        let is_new = renewed.iter().any(|one| one.new.as_ref() == served.first());
+        if !is_new {
+            late.push(endpoint.clone());
+        }
+    }
+    Ok(late)
+}
+
+fn verdict(late: &[String]) -> Exit {
+    match late.is_empty() {
+        true => Exit::Done,
+        false => Exit::Findings,
+    }
 }
 
 fn describe(renewed: &Renewed) -> Value {

@@ -1,10 +1,12 @@
 //! `etcdrx certs show`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
 use etcdrx::certs::Certificate;
+use etcdrx::etcd::probe::{Port, look};
+use etcdrx::handshakes::PATIENCE;
 use serde_json::{Value, json};
 
 use super::chain;
@@ -15,38 +17,97 @@ use crate::cli::failure::{Exit, Failure};
 /// `certs show`
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// Files with certificates in PEM
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
+    /// Files with certificates in PEM, or running ports as HOST:PORT
+    #[arg(required = true, value_name = "FILE|HOST:PORT")]
+    sources: Vec<String>,
 }
 
-#[expect(clippy::unused_async, reason = "as the other commands")]
+/// What one source holds.
+pub(super) struct Shown {
+    source: String,
+    pub(super) certificates: Vec<Certificate>,
+    /// The authorities that a port's process trusts; `None` for a file, and for a port that asks for no certificate.
+    trusted: Option<Vec<String>>,
+}
+
 pub(super) async fn run(context: &Context<'_>, args: &ShowArgs) -> Outcome {
-    let mut certificates = Vec::new();
-    for path in &args.files {
-        let found = chain(path)?;
-        if found.is_empty() {
-            return Err(Failure::no_certificate(path));
-        }
-        certificates.extend(found.into_iter().map(|certificate| (path, certificate)));
+    let mut all = Vec::new();
+    for source in &args.sources {
+        all.push(match is_port(source) {
+            true => of_port(source).await?,
+            false => of_file(source)?,
+        });
     }
     let now = now();
     if context.screen.json {
-        let all = certificates
-            .iter()
-            .map(|(path, one)| as_json(path, one, now));
-        let document = json!({"certificates": all.collect::<Vec<_>>()});
+        let shown = all.iter().flat_map(|shown| {
+            let certificates = shown.certificates.iter();
+            certificates.map(|one| as_json(shown, one, now))
+        });
+        let document = json!({"certificates": shown.collect::<Vec<_>>()});
         context.screen.answer_json(&document);
-    } else {
-        let all = certificates
-            .iter()
-            .map(|(path, one)| as_text(path, one, now));
-        context.screen.answer(&all.collect::<Vec<_>>().join("\n\n"));
+        return Ok(Exit::Done);
     }
+    let mut paragraphs = Vec::new();
+    for shown in &all {
+        let certificates = shown.certificates.iter();
+        paragraphs.extend(certificates.map(|one| as_text(&shown.source, one, now)));
+        if let Some(trusted) = &shown.trusted {
+            paragraphs.push(format!(
+                "{} trusts {}",
+                shown.source,
+                match trusted.is_empty() {
+                    true => "nobody".to_owned(),
+                    false => trusted.join(" and "),
+                }
+            ));
+        }
+    }
+    context.screen.answer(&paragraphs.join("\n\n"));
     Ok(Exit::Done)
 }
 
-fn as_text(path: &Path, certificate: &Certificate, now: DateTime<Utc>) -> String {
+/// Whether a source is a port: what is no file and ends in a number, or is a URL.
+fn is_port(source: &str) -> bool {
+    let ends_in_port = source
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    !Path::new(source).exists() && (source.contains("://") || ends_in_port)
+}
+
+fn of_file(source: &str) -> Result<Shown, Failure> {
+    let path = Path::new(source);
+    let certificates = chain(path)?;
+    match certificates.is_empty() {
+        true => Err(Failure::no_certificate(path)),
+        false => Ok(Shown {
+            source: source.to_owned(),
+            certificates,
+            trusted: None,
+        }),
+    }
+}
+
+pub(super) async fn of_port(source: &str) -> Result<Shown, Failure> {
+    let seen = match look(source, Port::Client, PATIENCE).await {
+        Ok(seen) => seen,
+        // A peer port speaks another protocol below TLS, and may say so before it shows anything.
+        Err(error) => look(source, Port::Peer, PATIENCE)
+            .await
+            .map_err(|_| error)?,
+    };
+    let trusted = seen.trusted.map(|names| {
+        let names = names.into_iter();
+        names.map(|name| format!("`{}`", name.text)).collect()
+    });
+    Ok(Shown {
+        source: source.to_owned(),
+        certificates: seen.served,
+        trusted,
+    })
+}
+
+fn as_text(source: &str, certificate: &Certificate, now: DateTime<Utc>) -> String {
     let names = names(certificate);
     let names = if names.is_empty() {
         "none".to_owned()
@@ -59,7 +120,7 @@ fn as_text(path: &Path, certificate: &Certificate, now: DateTime<Utc>) -> String
         days => format!("{days} days left"),
     };
     let mut lines = vec![
-        format!("file         {}", path.display()),
+        format!("file         {source}"),
         format!("role         {}", certificate.role().words()),
         format!("subject      {}", certificate.subject.text),
         format!("issuer       {}", certificate.issuer.text),
@@ -82,9 +143,10 @@ fn as_text(path: &Path, certificate: &Certificate, now: DateTime<Utc>) -> String
     lines.join("\n")
 }
 
-fn as_json(path: &Path, certificate: &Certificate, now: DateTime<Utc>) -> Value {
+fn as_json(shown: &Shown, certificate: &Certificate, now: DateTime<Utc>) -> Value {
     json!({
-        "file": path,
+        "file": shown.source,
+        "trusted": shown.trusted,
         "role": certificate.role().name(),
         "subject": certificate.subject.text,
         "issuer": certificate.issuer.text,

@@ -14,24 +14,7 @@ use super::super::Outcome;
 use super::super::context::Context;
 use super::super::failure::{Exit, Failure};
 use super::directory::{DirectoryArgs, document, lines};
-use super::generate::{KindArg, ensure_hosts};
-
-/// `certs csr`
-#[derive(Debug, Args)]
-pub(crate) struct RequestArgs {
-    /// What the certificate is for
-    pub(crate) kind: KindArg,
-
-    /// The member's or client's name
-    pub(crate) name: String,
-
-    /// The names and addresses that a member answers to
-    #[arg(long, value_name = "HOST,...", value_delimiter = ',')]
-    pub(crate) host: Vec<Host>,
-
-    #[command(flatten)]
-    pub(crate) directory: DirectoryArgs,
-}
+use super::generate::{KindArg, SingleArgs, ensure_hosts};
 
 /// `certs sign`
 #[derive(Debug, Args)]
@@ -82,7 +65,7 @@ pub(crate) struct ImportArgs {
     pub(crate) directory: DirectoryArgs,
 }
 
-pub(super) fn request(context: &Context<'_>, args: &RequestArgs) -> Outcome {
+pub(super) fn request(context: &Context<'_>, args: &SingleArgs) -> Outcome {
     let (directory, kind) = (&args.directory, args.kind.kind());
     Member::new(&args.name)?;
     ensure_hosts(kind, !args.host.is_empty())?;
