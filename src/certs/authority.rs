@@ -149,12 +149,16 @@ impl Authority {
         let is_the_same = certificate.subject.der == old.subject.der
             && certificate.key == old.key
             && certificate.subject_key_id == old.subject_key_id
+            && certificate.basic_constraints == old.basic_constraints
+            && certificate.extended_key_usage == old.extended_key_usage
+            && certificate.name_constraints == old.name_constraints
             && flaw(&certificate, now).is_none();
         match is_the_same {
             true => Ok(certificate),
             false => Err(Error::NotVouchedFor {
                 subject: old.subject.text.clone(),
-                problem: "its name or key identifier cannot be repeated byte for byte".to_owned(),
+                problem: "its name, key identifier or constraints cannot be repeated as they are"
+                    .to_owned(),
             }),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Error;
 use super::access::Access;
+use super::{Diagnosis, Error};
 use crate::config::MemberUrls;
 
 /// Asks one endpoint after the other for the list of members, until one answers.
@@ -24,6 +24,24 @@ pub async fn member_urls(access: &Access, patience: Duration) -> Result<Vec<Memb
 }
 
 async fn ask(
+    access: &Access,
+    endpoint: &str,
+    patience: Duration,
+) -> Result<Vec<MemberUrls>, Error> {
+    match list(access, endpoint, patience).await {
+        Ok(members) => Ok(members),
+        // What etcd itself answers is the better explanation where there is one.
+        Err(failure) => Err(match access.diagnose(endpoint, patience).await {
+            Diagnosis::Open => failure,
+            diagnosis => Error::Unreachable {
+                endpoint: endpoint.to_owned(),
+                diagnosis,
+            },
+        }),
+    }
+}
+
+async fn list(
     access: &Access,
     endpoint: &str,
     patience: Duration,

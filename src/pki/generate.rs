@@ -75,7 +75,7 @@ fn of_member(
     work.bundle(layout.bundled(Kind::Ca, name), &authorities.ca.text)?;
     if !layout.has_one_authority() {
         let path = layout.bundled(Kind::PeerCa, name);
-        work.bundle(path, &authorities.of_peers().text)?;
+        work.bundle(path, &authorities.of_peers()?.text)?;
     }
     for (kind, hosts) in [
         (Kind::Server, &member.client_hosts),

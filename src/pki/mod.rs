@@ -33,7 +33,7 @@ pub use renew::{Renewal, Renewed, Which, is_due, renew};
 pub use revoke::{Revoked, revoke};
 pub use rotate::{Aborted, Rotation, abort, begin, extend, finish, reissue, rotations};
 pub use settings::{MemberSettings, settings};
-pub use sign::{Requested, import, request, sign};
+pub use sign::{Requested, import, read_request, request, sign};
 pub use work::{Generated, Made, Setting};
 
 /// Why nothing was made, or not all of it.
@@ -105,6 +105,13 @@ pub enum Error {
     RevocationList {
         path: PathBuf,
         source: revocation::Error,
+    },
+
+    /// A file is no signing request that could be signed.
+    #[error("cannot use {}", .path.display())]
+    BadRequest {
+        path: PathBuf,
+        source: signing_request::Error,
     },
 
     /// A signing request could not be made.

@@ -108,9 +108,10 @@ fn chosen(setting: &Setting<'_>, which: &Which) -> Result<Vec<Entry>, Error> {
 /// The authority that issued it.
 fn signer<'a>(entry: &Entry, authorities: &'a Authorities) -> Result<&'a Signing, Error> {
     let issuer = &entry.certificate.issuer;
-    let all = [&authorities.ca, authorities.of_peers()];
+    let all = [Some(&authorities.ca), authorities.of_peers().ok()];
     let found = all
         .into_iter()
+        .flatten()
         .find(|signing| signing.certificate.subject.der == issuer.der);
     found.ok_or_else(|| Error::IssuedElsewhere {
         path: entry.pair.certificate.clone(),

@@ -49,7 +49,22 @@ struct Turn {
     rotation: Rotation,
     pair: Pair,
     next_key: Option<PrivateKey>,
+    /// Other authorities in the same file, which are none of the rotation's business.
+    others: Vec<Certificate>,
     leaves: Vec<Entry>,
+}
+
+impl Turn {
+    /// The file's text with these authorities, and the others as they were.
+    fn text(&self, authorities: &[&Certificate]) -> String {
+        let others = self.others.iter();
+        authorities
+            .iter()
+            .copied()
+            .chain(others)
+            .map(to_pem)
+            .collect()
+    }
 }
 
 /// Tells how far the rotation of each authority is.
@@ -67,19 +82,20 @@ pub fn rotations(setting: &Setting<'_>) -> Result<Vec<Rotation>, Error> {
 /// If an authority or its key is not here.
 pub fn begin(setting: &Setting<'_>) -> Result<Generated, Error> {
     let mut work = Work::begin(setting)?;
-    for turn in turns(setting)? {
+    for mut turn in turns(setting)? {
         if turn.rotation.next.is_some() {
             continue;
         }
         let kind = turn.rotation.kind;
         let profile = (setting.profiles)(kind);
-        let left_over = turn.next_key.is_some();
-        let Issued { certificate, key } = Authority::create(&profile, turn.next_key, setting.now)
+        let left_over = turn.next_key.take();
+        let is_new = left_over.is_none();
+        let Issued { certificate, key } = Authority::create(&profile, left_over, setting.now)
             .map_err(|source| Error::Issue { source })?;
-        if !left_over {
+        if is_new {
             work.plan(key_file(next_key_path(&turn.pair), key.to_pem(), false));
         }
-        let text = to_pem(&turn.rotation.old) + &to_pem(&certificate);
+        let text = turn.text(&[&turn.rotation.old, &certificate]);
         work.note(kind, &turn.pair.certificate, true, &certificate);
         spread(&mut work, setting, kind, &text)?;
     }
@@ -136,7 +152,7 @@ pub fn finish(setting: &Setting<'_>) -> Result<Generated, Error> {
         }
         work.plan(key_file(turn.pair.key.clone(), key.to_pem(), true));
         work.note(rotation.kind, &turn.pair.certificate, true, next);
-        spread(&mut work, setting, rotation.kind, &to_pem(next))?;
+        spread(&mut work, setting, rotation.kind, &turn.text(&[next]))?;
         used_up.push(next_key_path(&turn.pair));
     }
     let generated = work.finish()?;
@@ -161,7 +177,7 @@ pub fn abort(setting: &Setting<'_>) -> Result<Aborted, Error> {
         work.forget_notes();
         for turn in &turns {
             let signing = match turn.rotation.kind {
-                Kind::PeerCa => authorities.of_peers(),
+                Kind::PeerCa => authorities.of_peers()?,
                 _ => &authorities.ca,
             };
             let Some(next) = &turn.rotation.next else {
@@ -174,12 +190,8 @@ pub fn abort(setting: &Setting<'_>) -> Result<Aborted, Error> {
         return Ok(Aborted::LeafsPutBack(work.finish()?));
     }
     for turn in &turns {
-        spread(
-            &mut work,
-            setting,
-            turn.rotation.kind,
-            &to_pem(&turn.rotation.old),
-        )?;
+        let text = turn.text(&[&turn.rotation.old]);
+        spread(&mut work, setting, turn.rotation.kind, &text)?;
     }
     let generated = work.finish()?;
     let unused: Vec<PathBuf> = turns.iter().map(|turn| next_key_path(&turn.pair)).collect();
@@ -207,11 +219,12 @@ pub fn extend(setting: &Setting<'_>) -> Result<Generated, Error> {
         })?;
         let kind = turn.rotation.kind;
         let issue = |source| Error::Issue { source };
-        let authority = Authority::open(turn.rotation.old, key, setting.now).map_err(issue)?;
+        let old = turn.rotation.old.clone();
+        let authority = Authority::open(old, key, setting.now).map_err(issue)?;
         let profile = (setting.profiles)(kind);
         let certificate = authority.extend(&profile, setting.now).map_err(issue)?;
         work.note(kind, &turn.pair.certificate, true, &certificate);
-        spread(&mut work, setting, kind, &to_pem(&certificate))?;
+        spread(&mut work, setting, kind, &turn.text(&[&certificate]))?;
     }
     work.finish()
 }
@@ -224,7 +237,7 @@ fn turns(setting: &Setting<'_>) -> Result<Vec<Turn>, Error> {
     };
     let (ca, peer_ca) = (file(Kind::Ca)?, file(Kind::PeerCa)?);
     let has_one = setting.layout.has_one_authority() || ca == peer_ca;
-    let kinds: &[Kind] = match has_one {
+    let kinds: &[Kind] = match has_one || peer_ca.is_none() {
         true => &[Kind::Ca],
         false => &[Kind::Ca, Kind::PeerCa],
     };
@@ -242,9 +255,13 @@ fn turn(setting: &Setting<'_>, kind: Kind, has_one: bool) -> Result<Turn, Error>
     let next_key = read_key(&setting.root.join(next_key_path(&pair)))?;
     let is_next =
         |certificate: &&Certificate| next_key.as_ref().is_some_and(|key| key.fits(certificate));
-    let old = certificates
+    let key = read_key(&setting.root.join(&pair.key))?;
+    let signs = |certificate: &&&Certificate| key.as_ref().is_some_and(|key| key.fits(certificate));
+    let not_next: Vec<&Certificate> = certificates
         .iter()
-        .find(|certificate| !is_next(certificate));
+        .filter(|certificate| !is_next(certificate))
+        .collect();
+    let old = not_next.iter().find(signs).or(not_next.first()).copied();
     // A finished rotation that was killed at its very end leaves the next key beside the same one.
     let next = old.and_then(|_| certificates.iter().find(is_next));
     let old = old.unwrap_or(&certificates[0]);
@@ -263,10 +280,15 @@ fn turn(setting: &Setting<'_>, kind: Kind, has_one: bool) -> Result<Turn, Error>
         old: old.clone(),
         next: next.cloned(),
     };
+    let is_other = |certificate: &&Certificate| {
+        **certificate != rotation.old && Some(*certificate) != rotation.next.as_ref()
+    };
+    let others = certificates.iter().filter(is_other).cloned().collect();
     Ok(Turn {
         rotation,
         pair,
         next_key,
+        others,
         leaves,
     })
 }

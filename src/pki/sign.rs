@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::place::{CERTIFICATE_MODE, KEY_MODE, NewFile};
 use super::work::{Generated, Setting, Work, all_hosts, to_pem};
-use super::{Error, Found, read_certificates, read_key};
+use super::{Error, Found, read, read_certificates, read_key};
 use crate::certs::Host;
 use crate::certs::authority::{self, Authority};
 use crate::certs::key::PrivateKey;
@@ -69,6 +69,20 @@ pub fn request<'h>(
     })
 }
 
+/// Reads a signing request.
+///
+/// # Errors
+/// If the file is not there, or holds none that is signed with its own key.
+pub fn read_request(path: &Path) -> Result<SigningRequest, Error> {
+    let bytes = read(path)?.ok_or_else(|| Error::NotThere {
+        path: path.to_owned(),
+    })?;
+    SigningRequest::from_pem(&bytes).map_err(|source| Error::BadRequest {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Signs for a public key, and writes the certificate to `output`.
 ///
 /// # Errors
@@ -80,15 +94,15 @@ pub fn sign(
     (hosts, public_key): (&[Host], &[u8]),
     output: &Path,
 ) -> Result<Generated, Error> {
-    let mut work = Work::begin(setting)?;
-    let authorities = work.present_authorities()?;
+    let mut held = Work::begin(setting)?;
+    let authorities = held.present_authorities()?;
     let profile = (setting.profiles)(kind);
     let wanted = authority::Request {
         profile: &profile,
         name,
         hosts: hosts.to_vec(),
     };
-    let signing = authorities.signing(&profile);
+    let signing = authorities.signing(&profile)?;
     let authority = signing.with_key(setting.root)?;
     let certificate = authority
         .certify(&wanted, public_key, setting.now)
@@ -104,6 +118,8 @@ pub fn sign(
             why: "another file is there".to_owned(),
         });
     }
+    // The certificate may go into the same directory, which the next one holds then.
+    drop(held);
     let beside = Setting {
         root: directory,
         ..*setting

@@ -1,6 +1,6 @@
 //! Who signs in a directory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
@@ -15,21 +15,36 @@ use crate::certs::profile::{Profile, Signer};
 /// Who signs.
 pub(super) struct Authorities {
     pub(super) ca: Signing,
-    /// Missing where one authority does for both ports.
-    pub(super) peer_ca: Option<Signing>,
+    pub(super) peers: Peers,
+}
+
+/// Who signs for the peer port.
+pub(super) enum Peers {
+    /// The authority of the client port.
+    TheSame,
+    /// An own one.
+    Own(Box<Signing>),
+    /// Nobody yet; this file is missing.
+    Nobody(PathBuf),
 }
 
 impl Authorities {
     /// The authority of the peer port.
-    pub(super) fn of_peers(&self) -> &Signing {
-        self.peer_ca.as_ref().unwrap_or(&self.ca)
+    pub(super) fn of_peers(&self) -> Result<&Signing, Error> {
+        match &self.peers {
+            Peers::TheSame => Ok(&self.ca),
+            Peers::Own(signing) => Ok(signing),
+            Peers::Nobody(certificate) => Err(Error::NoAuthority {
+                certificate: certificate.clone(),
+            }),
+        }
     }
 
     /// Who signs what the profile makes.
-    pub(super) fn signing(&self, profile: &Profile) -> &Signing {
+    pub(super) fn signing(&self, profile: &Profile) -> Result<&Signing, Error> {
         match profile.signed_by {
             Signer::PeerCa => self.of_peers(),
-            Signer::Ca | Signer::Itself => &self.ca,
+            Signer::Ca | Signer::Itself => Ok(&self.ca),
         }
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::hold::{create, lock};
 use super::place::{CERTIFICATE_MODE, KEY_MODE, NewFile, place};
-use super::signing::{Authorities, Signing};
+use super::signing::{Authorities, Peers, Signing};
 use super::{Error, Found};
 use crate::certs::authority::{self, Authority, Issued};
 use crate::certs::judge::{Usage, judge};
@@ -109,21 +109,30 @@ impl<'a> Work<'a> {
     /// Takes or makes the authorities.
     pub(super) fn authorities(&mut self) -> Result<Authorities, Error> {
         let ca = self.authority(Kind::Ca)?;
-        let peer_ca = match self.setting.single_authority || self.is_of_one_authority()? {
-            true => None,
-            false => Some(self.authority(Kind::PeerCa)?),
+        let peers = match self.setting.single_authority || self.is_of_one_authority()? {
+            true => Peers::TheSame,
+            false => Peers::Own(Box::new(self.authority(Kind::PeerCa)?)),
         };
-        Ok(Authorities { ca, peer_ca })
+        Ok(Authorities { ca, peers })
     }
 
-    /// Takes the authorities, of which at least the client port's must be there.
+    /// Takes the authorities that are there, of which the client port's must be.
     pub(super) fn present_authorities(&mut self) -> Result<Authorities, Error> {
-        let pair = self.setting.layout.authority(Kind::Ca);
-        let certificate = self.setting.root.join(pair.certificate);
-        match certificate.exists() {
-            true => self.authorities(),
-            false => Err(Error::NoAuthority { certificate }),
+        let file = |kind| {
+            let pair = self.setting.layout.authority(kind);
+            self.setting.root.join(pair.certificate)
+        };
+        let (certificate, of_peers) = (file(Kind::Ca), file(Kind::PeerCa));
+        if !certificate.exists() {
+            return Err(Error::NoAuthority { certificate });
         }
+        if !self.setting.single_authority && !of_peers.exists() {
+            return Ok(Authorities {
+                ca: self.authority(Kind::Ca)?,
+                peers: Peers::Nobody(of_peers),
+            });
+        }
+        self.authorities()
     }
 
     /// Whether the directory was begun with one authority: its two files are then the same.
@@ -212,7 +221,7 @@ impl<'a> Work<'a> {
     ) -> Result<(), Error> {
         let (root, now) = (self.setting.root, self.setting.now);
         let profile = self.profile(kind);
-        let signing = authorities.signing(&profile);
+        let signing = authorities.signing(&profile)?;
         let wanted = authority::Request {
             profile: &profile,
             name,

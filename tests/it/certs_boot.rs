@@ -9,7 +9,7 @@ use reqwest::{Certificate, Client, Identity};
 use serde_json::{Value, json};
 
 use crate::scratch::tools::EtcdRelease;
-use crate::scratch::{Cluster, Pki, program, require, require_etcd};
+use crate::scratch::{Cluster, Pki, process, program, require, require_etcd};
 use crate::setup::{Workplace, etcdrx};
 
 /// Replaces the certificates of a cluster that is about to start.
@@ -119,6 +119,7 @@ async fn boots(release: EtcdRelease, more: &[&str]) {
     }
     etcdctl(&cluster, "healthcheck", &["endpoint", "status"]).success();
     etcdctl(&cluster, "backup", &["endpoint", "hashkv"]).success();
+    curl_is_well(&cluster);
     let workplace = Workplace::new();
     let settings = workplace.settings(&cluster);
     let file = |name: &str| pki.directory().join(name).display().to_string();
@@ -137,6 +138,28 @@ async fn boots(release: EtcdRelease, more: &[&str]) {
         assert!(asked.is_err(), "{asked:?}");
     }
     assert_openssl_agrees(pki);
+}
+
+/// curl, with the certificate for health checks, where there is one.
+fn curl_is_well(cluster: &Cluster) {
+    let Some(curl) = process::find_program("curl") else {
+        crate::scratch::tools::skip("curl in certs_boot", "curl");
+        return;
+    };
+    let pki = cluster.pki().unwrap();
+    for url in cluster.endpoints() {
+        let mut command = Command::new(&curl);
+        command.args(["--silent", "--show-error", "--noproxy", "*"]);
+        command.arg("--cacert").arg(pki.ca());
+        for (flag, file) in [("--cert", "healthcheck.crt"), ("--key", "healthcheck.key")] {
+            command
+                .arg(flag)
+                .arg(pki.directory().join("clients").join(file));
+        }
+        command.arg(format!("{url}/health"));
+        let health = program::run(command, Duration::from_secs(10)).success();
+        assert!(health.stdout.contains(r#""health":"true""#), "{health:?}");
+    }
 }
 
 fn assert_openssl_agrees(pki: &Pki) {

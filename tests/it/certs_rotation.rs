@@ -1,11 +1,13 @@
 //! Certificates and authorities replaced under a live cluster: no write fails, and the way that loses the quorum is refused.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, ConnectOptions, TlsOptions};
+use etcdrx::certs::pem::Pem;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -79,7 +81,7 @@ async fn put(pki: &Path, endpoints: &[String], number: u64) -> Result<(), String
 }
 
 async fn put_to(pki: &Path, endpoint: &str, number: u64) -> Result<(), String> {
-    let read = |name: &str| std::fs::read(pki.join(name)).map_err(|error| error.to_string());
+    let read = |name: &str| fs::read(pki.join(name)).map_err(|error| error.to_string());
     let identity =
         etcd_client::Identity::from_pem(read("clients/root.crt")?, read("clients/root.key")?);
     let tls = TlsOptions::new()
@@ -294,4 +296,42 @@ async fn an_authority_is_extended_under_writes() {
     assert_eq!((after.subject, after.key), (before.subject, before.key));
     assert_ne!(after.serial, before.serial);
     assert_eq!(refusals(&bench.cluster), [""; 0]);
+}
+
+/// The file of authorities may hold others, which the rotation of ours leaves as they are.
+#[test]
+fn other_authorities_in_the_same_file_stay_trusted() {
+    let (workplace, other) = (Workplace::new(), Workplace::new());
+    for one in [&workplace, &other] {
+        one.etcdrx()
+            .run(["certs", "init", "--out", "made"])
+            .success();
+    }
+    let read = |from: &Workplace| fs::read(from.path("made/ca.crt")).unwrap();
+    let bundle = [read(&other), read(&workplace)].concat();
+    fs::write(workplace.path("bundle.crt"), &bundle).unwrap();
+    let etcdrx = workplace.etcdrx();
+    let import = [
+        "certs",
+        "import",
+        "--ca",
+        "bundle.crt",
+        "--ca-key",
+        "made/private/ca.key",
+        "--single-ca",
+    ];
+    etcdrx.run(import).success();
+
+    etcdrx
+        .run(["certs", "rotate-ca", "begin", "--single-ca"])
+        .success();
+
+    let trusted = Pem::read(&fs::read(workplace.path("pki/ca.crt")).unwrap()).blocks;
+    assert_eq!(trusted.len(), 3);
+    let before = Pem::read(&bundle).blocks;
+    assert!(
+        before
+            .iter()
+            .all(|old| trusted.iter().any(|now| now.bytes == old.bytes))
+    );
 }

@@ -70,6 +70,8 @@ fn a_key_can_stay_on_its_member() {
     ];
     at_authority.run(sign).success();
     let again = at_authority.run(sign);
+    let into = [&sign[..], &["-o", "pki/m1.crt"]].concat();
+    at_authority.run(into).success();
 
     let signed = certificate(&authority.path("peer.crt"));
     let key = fs::read(member.path("pki/m1/peer.key")).unwrap();
@@ -111,6 +113,46 @@ fn foreign_requests_get_what_the_profile_says_and_no_more() {
         &workplace,
         "verify -CAfile pki/ca.crt -purpose sslclient k.crt",
     );
+}
+
+/// Only the client port's authority is here: for the peer port nothing can be signed, and nobody is made to sign it.
+#[test]
+fn nothing_is_signed_by_an_authority_that_is_not_there() {
+    require!("openssl");
+    let workplace = Workplace::new();
+    let etcdrx = workplace.etcdrx();
+    openssl(
+        &workplace,
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=x -days 9",
+    );
+    etcdrx
+        .run(["certs", "import", "--ca", "ca.crt", "--ca-key", "ca.key"])
+        .success();
+    etcdrx
+        .run([
+            "certs", "csr", "peer", "m1", "--host", "10.0.0.1", "--out", "member",
+        ])
+        .success();
+    let sign = |kind: &str| {
+        etcdrx.run([
+            "certs",
+            "sign",
+            "member/m1/peer.csr",
+            "--kind",
+            kind,
+            "--name",
+            "m1",
+            "-o",
+            "out.crt",
+        ])
+    };
+
+    let peer = sign("peer");
+    let server = sign("server");
+
+    assert_ends(&peer, 2, &["peer-ca.crt is not there"]);
+    server.success();
+    assert!(!workplace.path("pki/peer-ca.crt").exists());
 }
 
 #[test]

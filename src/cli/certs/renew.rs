@@ -12,6 +12,7 @@ use super::show::of_port;
 
 /// `certs renew`
 #[derive(Debug, Args)]
+#[command(override_usage = "etcdrx certs renew [OPTIONS] <NAME>... | --all | --due")]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct RenewArgs {
     /// The members and clients whose certificates are renewed

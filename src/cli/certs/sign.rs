@@ -1,18 +1,16 @@
 //! `etcdrx certs csr`, `sign` and `import`: keys that stay where they are, and authorities that are there already.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 use etcdrx::certs::Host;
 use etcdrx::certs::members::Member;
-use etcdrx::certs::signing_request::SigningRequest;
 use etcdrx::pki;
 use serde_json::json;
 
 use super::super::Outcome;
 use super::super::context::Context;
-use super::super::failure::{Exit, Failure};
+use super::super::failure::Exit;
 use super::directory::{DirectoryArgs, document, lines};
 use super::generate::{KindArg, SingleArgs, ensure_hosts};
 
@@ -91,9 +89,7 @@ pub(super) fn request(context: &Context<'_>, args: &SingleArgs) -> Outcome {
 pub(super) fn sign(context: &Context<'_>, args: &SignArgs) -> Outcome {
     let (directory, kind) = (&args.directory, args.kind.kind());
     Member::new(&args.name)?;
-    let bytes =
-        fs::read(&args.request).map_err(|error| Failure::cannot_read(&args.request, &error))?;
-    let request = SigningRequest::from_pem(&bytes)?;
+    let request = pki::read_request(&args.request)?;
     let hosts: Vec<Host> = match args.host.is_empty() {
         true => request.hosts.iter().cloned().collect(),
         false => args.host.clone(),

@@ -81,7 +81,9 @@ pub(super) fn pki_exit(error: &pki::Error) -> (Exit, &'static str) {
             Exit::Refused,
             "nothing was written; etcd reads one list, in DER, and `etcdrx certs revoke` adds to one that is there",
         ),
-        pki::Error::Request { source } => request_exit(source),
+        pki::Error::Request { source } | pki::Error::BadRequest { source, .. } => {
+            request_exit(source)
+        }
         pki::Error::Issue { source } => authority_exit(source),
         pki::Error::WouldReplace { .. } => (
             Exit::Refused,
@@ -120,7 +122,7 @@ pub(super) fn authority_exit(error: &authority::Error) -> (Exit, &'static str) {
     }
 }
 
-pub(super) fn request_exit(error: &signing_request::Error) -> (Exit, &'static str) {
+fn request_exit(error: &signing_request::Error) -> (Exit, &'static str) {
     let hint = match error {
         signing_request::Error::NoRequest => {
             "`etcdrx certs csr` or `openssl req -new` makes one; nothing was written"

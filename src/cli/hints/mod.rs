@@ -13,7 +13,7 @@ use etcdrx::notify::MetricsError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
 use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, source, verify};
 
-use self::certs::{authority_exit, members_exit, pki_exit, profile_exit, request_exit};
+use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
 use super::failure::{Exit, Failure};
 
@@ -47,7 +47,6 @@ failure_from! {
     library::members::Error => members_exit,
     library::profile::Error => profile_exit,
     library::authority::Error => authority_exit,
-    library::signing_request::Error => request_exit,
     pki::Error => pki_exit,
     library::check::Error => certs_check_exit,
     MetricsError => metrics_exit,
