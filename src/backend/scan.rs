@@ -11,13 +11,11 @@ use std::collections::{BinaryHeap, HashMap};
 
 use super::Error;
 use super::pager::Pager;
-use crate::bolt::{Branch, Header, Leaf, Meta, PageKind};
+use crate::bolt::{Branch, DEPTH, Header, Leaf, Meta, PageKind};
 use crate::id::Revision;
 
 /// How many leaves are remembered, after a cut; the cut comes at twice as many.
 const LEAVES: usize = 4096;
-/// A tree is never deeper; a loop is.
-const DEPTH: usize = 64;
 /// A root bucket takes a page or two; more is damage.
 const ROOT_BYTES: usize = 1 << 20;
 /// The bytes of a revision key: main, `_`, sub.

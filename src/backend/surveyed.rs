@@ -9,12 +9,11 @@ use super::hashkv::within;
 use super::status::{BucketCount, Keys, Status, append_leaf};
 use super::store::Store;
 use super::survey::{INLINE, Kept, LeafNote, Note};
-use crate::bolt::{self, Bounds, Bucket, Header, Leaf, Order, PageKind, Walk, Where, finish};
+use crate::bolt::{
+    self, Bounds, Bucket, DEPTH, Header, Leaf, Order, PageKind, Walk, Where, finish,
+};
 use crate::id::Revision;
 use crate::manifest::HashKv;
-
-/// A tree is never deeper; a loop is.
-const DEPTH: usize = 64;
 
 /// A database that streamed by and is sound.
 pub struct Surveyed {

@@ -8,10 +8,7 @@ use super::file::{Bytes, Database, Pages};
 use super::node::{Child, Tail};
 use super::page::{Branch, Leaf, PageKind};
 use super::tree::{Leaves, branches, check_follows};
-use super::walk::Where;
-
-/// A tree is never deeper; a loop is.
-const DEPTH: usize = 64;
+use super::walk::{DEPTH, Where};
 
 /// A key with its value.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);

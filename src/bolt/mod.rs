@@ -24,7 +24,7 @@ pub use file::{Bytes, Database, Pages};
 pub use load::Loader;
 pub use page::{Branch, Header, Leaf, LeafElement, META_BYTES, Meta, NO_FREELIST, PageKind};
 pub use patch::Patch;
-pub use walk::{Bounds, Bucket, Order, Walk, Where};
+pub use walk::{Bounds, Bucket, DEPTH, Order, Walk, Where};
 
 /// Why a file is not a sound bbolt database, or cannot be made one.
 #[expect(missing_docs, reason = "the messages name the fields")]

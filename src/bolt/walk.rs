@@ -9,7 +9,7 @@ use super::file::{Bytes, Database, Pages};
 use super::page::{Branch, Header, Leaf, PageKind};
 
 /// A tree is never deeper; a loop is.
-const DEPTH: usize = 64;
+pub const DEPTH: usize = 64;
 /// The bytes of a bucket's header: root page and sequence.
 const BUCKET_HEADER: usize = 16;
 

@@ -16,8 +16,9 @@ use x509_parser::asn1_rs::Tag;
 use x509_parser::prelude::{FromDer, X509Name};
 
 use super::certificate::KeyKind;
+use super::judge::Usage;
 use super::key::{self, PrivateKey};
-use super::profile::{Kind, Profile, Purpose};
+use super::profile::{Kind, Profile};
 use super::revocation::{self, RevocationList};
 use super::vouch::{Wanted, vouch};
 use super::{Certificate, Host};
@@ -232,8 +233,8 @@ impl Authority {
         if public_key.algorithm() == &rcgen::PKCS_RSA_SHA256 {
             params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
         }
-        let purposes = profile.extended_key_usage.iter();
-        params.extended_key_usages = purposes.map(|purpose| rcgen_purpose(*purpose)).collect();
+        let usages = profile.extended_key_usage.iter();
+        params.extended_key_usages = usages.map(|usage| purpose(*usage)).collect();
         params.subject_alt_names = alternative_names(&request.hosts).map_err(encode)?;
         let issuer = Issuer::from_ca_cert_der(&self.certificate.der().into(), self.key.pair());
         let issuer = issuer.map_err(encode)?;
@@ -338,10 +339,10 @@ fn serial() -> [u8; 16] {
     serial
 }
 
-fn rcgen_purpose(purpose: Purpose) -> ExtendedKeyUsagePurpose {
-    match purpose {
-        Purpose::ServerAuth => ExtendedKeyUsagePurpose::ServerAuth,
-        Purpose::ClientAuth => ExtendedKeyUsagePurpose::ClientAuth,
+fn purpose(usage: Usage) -> ExtendedKeyUsagePurpose {
+    match usage {
+        Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
     }
 }
 

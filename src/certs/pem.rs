@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
+use super::{Certificate, Error};
+
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "\n-----END ";
 const DASHES: &str = "-----";
@@ -33,6 +35,13 @@ pub struct Pem {
 }
 
 impl Pem {
+    /// What the blocks called `CERTIFICATE` hold, in their order: what etcd takes from a certificate file.
+    pub fn certificates(&self) -> impl Iterator<Item = Result<Certificate, Error>> {
+        let blocks = self.blocks.iter();
+        let certificates = blocks.filter(|block| block.label == "CERTIFICATE");
+        certificates.map(|block| Certificate::from_der(&block.bytes))
+    }
+
     /// Reads a file's bytes as Go does.
     ///
     /// `BEGIN` must be the first thing on its line, `END` must be followed by nothing, and what is between must be base64;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+use super::judge::Usage;
 use super::key::KeyType;
 
 /// Why a profile cannot be used.
@@ -120,16 +121,6 @@ pub enum Signer {
     PeerCa,
 }
 
-/// What a certificate may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Purpose {
-    /// By a server.
-    ServerAuth,
-    /// By a client.
-    ClientAuth,
-}
-
 /// What a certificate of one kind holds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,7 +137,7 @@ pub struct Profile {
     pub organization: Option<String>,
     /// The extended key usage.
     #[serde(default)]
-    pub extended_key_usage: Vec<Purpose>,
+    pub extended_key_usage: Vec<Usage>,
     /// Names and addresses besides the member's own.
     #[serde(default)]
     pub names: Vec<String>,
@@ -231,7 +222,7 @@ impl Profile {
         if self.signed_by == Signer::Itself {
             return Some("must be signed by an authority".to_owned());
         }
-        if !has(Purpose::ClientAuth) {
+        if !has(Usage::Client) {
             return match self.kind.is_of_a_member() {
                 true => missing(
                     "clientAuth",
@@ -241,7 +232,7 @@ impl Profile {
             };
         }
         match self.kind {
-            Kind::Server | Kind::Peer if !has(Purpose::ServerAuth) => {
+            Kind::Server | Kind::Peer if !has(Usage::Server) => {
                 missing("serverAuth", "nobody accepts the server")
             }
             Kind::Proxy if !self.common_name.is_empty() => {

@@ -6,7 +6,6 @@ use super::Certificate;
 use super::authority::Request;
 use super::certificate::{BasicConstraints, KeyKind, KeyUsage};
 use super::judge::{Usage, judge};
-use super::profile::Purpose;
 
 /// Fewer bits of randomness in a serial number let two certificates share one (CA/Browser Forum, 7.1).
 const SERIAL_BYTES: usize = 8;
@@ -28,13 +27,9 @@ pub(super) fn vouch(
     is_below(certificate, wanted.authority)?;
     is_as_wanted(certificate, wanted)?;
     let trusted = std::slice::from_ref(wanted.authority);
-    for purpose in &wanted.request.profile.extended_key_usage {
-        let usage = match purpose {
-            Purpose::ServerAuth => Usage::Server,
-            Purpose::ClientAuth => Usage::Client,
-        };
+    for usage in &wanted.request.profile.extended_key_usage {
         let chain = std::slice::from_ref(certificate);
-        judge(chain, trusted, usage, now).map_err(|refusal| refusal.to_string())?;
+        judge(chain, trusted, *usage, now).map_err(|refusal| refusal.to_string())?;
     }
     Ok(())
 }
@@ -69,7 +64,7 @@ fn is_as_wanted(certificate: &Certificate, wanted: &Wanted<'_>) -> Result<(), St
         cert_sign: false,
         crl_sign: false,
     };
-    let has = |purpose| profile.extended_key_usage.contains(&purpose);
+    let has = |usage| profile.extended_key_usage.contains(&usage);
     let extended = certificate.extended_key_usage.clone().unwrap_or_default();
     let is_of_nobody = BasicConstraints {
         is_authority: false,
@@ -89,7 +84,7 @@ fn is_as_wanted(certificate: &Certificate, wanted: &Wanted<'_>) -> Result<(), St
         (certificate.key_usage == Some(usage), "its key usage"),
         (
             (extended.server_auth, extended.client_auth)
-                == (has(Purpose::ServerAuth), has(Purpose::ClientAuth))
+                == (has(Usage::Server), has(Usage::Client))
                 && !extended.any
                 && extended.others.is_empty(),
             "its extended key usage",

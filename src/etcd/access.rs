@@ -137,9 +137,20 @@ impl Access {
         }
     }
 
-    /// Finds out by a handshake of our own why `endpoint` gives no answer.
-    pub(super) async fn diagnose(&self, endpoint: &str, patience: Duration) -> Diagnosis {
-        diagnosis::diagnose(endpoint, self.tls.as_ref(), patience).await
+    /// The better explanation of a failed call: what a handshake of our own finds in the way, or else `failure`, etcd's own words.
+    pub(super) async fn explain(
+        &self,
+        endpoint: &str,
+        failure: Error,
+        patience: Duration,
+    ) -> Error {
+        match diagnosis::diagnose(endpoint, self.tls.as_ref(), patience).await {
+            Diagnosis::Open => failure,
+            diagnosis => Error::Unreachable {
+                endpoint: endpoint.to_owned(),
+                diagnosis,
+            },
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Error;
+use crate::certs::Certificate;
 use crate::config::{Cluster, Secret};
 
 /// What the authority's, the certificate's and the key's file are called in messages.
@@ -209,21 +209,17 @@ fn system_roots() -> RootCertStore {
 }
 
 fn describe(certificate: &CertificateDer<'_>, path: &Path) -> Result<OurCertificate, Error> {
-    let (_, parsed) = X509Certificate::from_der(certificate)
+    let read = Certificate::from_der(certificate)
         .map_err(|error| bad(CERT, path, format!("it cannot be parsed: {error}")))?;
-    let time = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
     // A certificate without the extension is good for everything (RFC 5280, 4.2.1.12).
-    let for_clients = match parsed.extended_key_usage() {
-        Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
-        Ok(None) | Err(_) => true,
-    };
+    let usage = read.extended_key_usage.as_ref();
     Ok(OurCertificate {
         path: path.to_owned(),
-        subject: parsed.subject().to_string(),
-        issuer: parsed.issuer().to_string(),
-        not_before: time(parsed.validity().not_before.timestamp()),
-        not_after: time(parsed.validity().not_after.timestamp()),
-        for_clients,
+        subject: read.subject.text,
+        issuer: read.issuer.text,
+        not_before: read.not_before,
+        not_after: read.not_after,
+        for_clients: usage.is_none_or(|usage| usage.client_auth || usage.any),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::Error;
 use super::access::Access;
-use super::{Diagnosis, Error};
 use crate::config::MemberUrls;
 
 /// Asks one endpoint after the other for the list of members, until one answers.
@@ -30,14 +30,7 @@ async fn ask(
 ) -> Result<Vec<MemberUrls>, Error> {
     match list(access, endpoint, patience).await {
         Ok(members) => Ok(members),
-        // What etcd itself answers is the better explanation where there is one.
-        Err(failure) => Err(match access.diagnose(endpoint, patience).await {
-            Diagnosis::Open => failure,
-            diagnosis => Error::Unreachable {
-                endpoint: endpoint.to_owned(),
-                diagnosis,
-            },
-        }),
+        Err(failure) => Err(access.explain(endpoint, failure, patience).await),
     }
 }
 

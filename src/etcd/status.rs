@@ -7,8 +7,8 @@ use etcd_client::{Client, ResponseHeader, StatusResponse};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
+use super::Error;
 use super::access::{Access, call_error};
-use super::{Diagnosis, Error};
 use crate::id::{ClusterId, MemberId, Revision};
 
 const STATUS: &str = "a status request";
@@ -92,14 +92,7 @@ async fn probe(
         Ok((status, names)) => return (Ok(status), names),
         Err(error) => error,
     };
-    let failure = match access.diagnose(endpoint, patience).await {
-        // The way there is open, so etcd's own words are the better ones.
-        Diagnosis::Open => failure,
-        diagnosis => Error::Unreachable {
-            endpoint: endpoint.to_owned(),
-            diagnosis,
-        },
-    };
+    let failure = access.explain(endpoint, failure, patience).await;
     (Err(failure), Names::new())
 }
 

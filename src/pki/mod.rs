@@ -145,17 +145,11 @@ fn read_certificates(path: &Path) -> Result<Option<Vec<Certificate>>, Error> {
         return Ok(None);
     };
     let pem = Pem::read(&bytes);
-    let blocks = pem
-        .blocks
-        .iter()
-        .filter(|block| block.label == "CERTIFICATE");
-    let certificates = blocks.map(|block| {
-        Certificate::from_der(&block.bytes).map_err(|source| Error::BadCertificate {
-            path: path.to_owned(),
-            source,
-        })
-    });
-    let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
+    let certificates = pem.certificates().collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|source| Error::BadCertificate {
+        path: path.to_owned(),
+        source,
+    })?;
     match certificates.is_empty() {
         true => Err(Error::NoCertificate {
             path: path.to_owned(),

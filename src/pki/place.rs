@@ -9,21 +9,44 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::Error;
+use crate::certs::key::PrivateKey;
 
 /// A key is its owner's alone.
-pub(super) const KEY_MODE: u32 = 0o600;
+const KEY_MODE: u32 = 0o600;
 /// A certificate is public.
-pub(super) const CERTIFICATE_MODE: u32 = 0o644;
+const CERTIFICATE_MODE: u32 = 0o644;
 
 /// One file to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NewFile {
     /// Relative to the directory.
-    pub(super) path: PathBuf,
-    pub(super) bytes: Vec<u8>,
-    pub(super) mode: u32,
+    path: PathBuf,
+    bytes: Vec<u8>,
+    mode: u32,
     /// Whether another file may be in its place.
     pub(super) replaces: bool,
+}
+
+impl NewFile {
+    /// A private key.
+    pub(super) fn key(path: &Path, key: &PrivateKey, replaces: bool) -> Self {
+        Self {
+            path: path.to_owned(),
+            bytes: key.to_pem().into(),
+            mode: KEY_MODE,
+            replaces,
+        }
+    }
+
+    /// A certificate, or what else is for everybody.
+    pub(super) fn public(path: &Path, bytes: impl Into<Vec<u8>>, replaces: bool) -> Self {
+        Self {
+            path: path.to_owned(),
+            bytes: bytes.into(),
+            mode: CERTIFICATE_MODE,
+            replaces,
+        }
+    }
 }
 
 /// Writes files below `root`, in their order; those that they replace are kept below `replaced`.

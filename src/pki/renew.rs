@@ -4,12 +4,13 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::Error;
 use super::inventory::{Entry, leaves};
-use super::place::{CERTIFICATE_MODE, KEY_MODE, NewFile};
+use super::place::NewFile;
 use super::signing::{Authorities, Signing};
 use super::work::{Generated, Setting, Work, to_pem};
 use crate::certs::authority::{self, Issued};
 use crate::certs::certificate::KeyKind;
-use crate::certs::key::KeyType;
+use crate::certs::judge::Usage;
+use crate::certs::key::{KeyType, PrivateKey};
 use crate::certs::{Certificate, profile};
 
 /// Who is renewed whatever else: fewer days than these are left.
@@ -146,26 +147,17 @@ pub(super) fn renew_one(
         return Ok(certificate);
     }
     let Issued { certificate, key } = authority.issue(&request, setting.now).map_err(issue)?;
-    plan(work, entry, Some(key.to_pem()), &certificate);
+    plan(work, entry, Some(&key), &certificate);
     Ok(certificate)
 }
 
-fn plan(work: &mut Work<'_>, entry: &Entry, key: Option<&str>, certificate: &Certificate) {
+fn plan(work: &mut Work<'_>, entry: &Entry, key: Option<&PrivateKey>, certificate: &Certificate) {
     if let Some(key) = key {
-        work.plan(NewFile {
-            path: entry.pair.key.clone(),
-            bytes: key.into(),
-            mode: KEY_MODE,
-            replaces: true,
-        });
+        work.plan(NewFile::key(&entry.pair.key, key, true));
     }
-    work.plan(NewFile {
-        path: entry.pair.certificate.clone(),
-        bytes: to_pem(certificate).into(),
-        mode: CERTIFICATE_MODE,
-        replaces: true,
-    });
-    work.note(entry.kind, &entry.pair.certificate, true, certificate);
+    let path = &entry.pair.certificate;
+    work.plan(NewFile::public(path, to_pem(certificate), true));
+    work.note(entry.kind, path, true, certificate);
 }
 
 /// The type that makes a key of this kind.
@@ -186,10 +178,10 @@ fn gained(setting: &Setting<'_>, entry: &Entry) -> Vec<&'static str> {
     let Some(old) = &entry.certificate.extended_key_usage else {
         return Vec::new();
     };
-    let purposes = (setting.profiles)(entry.kind).extended_key_usage;
-    let lacked = purposes.into_iter().filter_map(|purpose| match purpose {
-        profile::Purpose::ServerAuth => (!old.server_auth && !old.any).then_some("serverAuth"),
-        profile::Purpose::ClientAuth => (!old.client_auth && !old.any).then_some("clientAuth"),
+    let usages = (setting.profiles)(entry.kind).extended_key_usage;
+    let lacked = usages.into_iter().filter(|usage| match usage {
+        Usage::Server => !old.server_auth && !old.any,
+        Usage::Client => !old.client_auth && !old.any,
     });
-    lacked.collect()
+    lacked.map(Usage::oid_name).collect()
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::inventory::members;
-use super::place::{CERTIFICATE_MODE, NewFile};
+use super::place::NewFile;
 use super::work::{Setting, Work};
 use super::{Error, read, read_certificates};
 use crate::certs::profile::Kind;
@@ -54,12 +54,8 @@ pub fn revoke(setting: &Setting<'_>, files: &[PathBuf]) -> Result<Revoked, Error
         bundle.with_extension("crl")
     });
     for path in copies.chain([path.clone()]) {
-        work.plan(NewFile {
-            replaces: setting.root.join(&path).exists(),
-            path,
-            bytes: der.clone(),
-            mode: CERTIFICATE_MODE,
-        });
+        let replaces = setting.root.join(&path).exists();
+        work.plan(NewFile::public(&path, der.clone(), replaces));
     }
     work.finish()?;
     Ok(Revoked {

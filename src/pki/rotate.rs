@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::inventory::{Entry, leaves, members};
-use super::place::{CERTIFICATE_MODE, KEY_MODE, NewFile};
+use super::place::NewFile;
 use super::renew::renew_one;
 use super::signing::Signing;
 use super::work::{Generated, Setting, Work, to_pem};
@@ -93,7 +93,7 @@ pub fn begin(setting: &Setting<'_>) -> Result<Generated, Error> {
         let Issued { certificate, key } = Authority::create(&profile, left_over, setting.now)
             .map_err(|source| Error::Issue { source })?;
         if is_new {
-            work.plan(key_file(next_key_path(&turn.pair), key.to_pem(), false));
+            work.plan(NewFile::key(&next_key_path(&turn.pair), &key, false));
         }
         let text = turn.text(&[&turn.rotation.old, &certificate]);
         work.note(kind, &turn.pair.certificate, true, &certificate);
@@ -150,7 +150,7 @@ pub fn finish(setting: &Setting<'_>) -> Result<Generated, Error> {
                 count: rotation.by_old.len(),
             });
         }
-        work.plan(key_file(turn.pair.key.clone(), key.to_pem(), true));
+        work.plan(NewFile::key(&turn.pair.key, key, true));
         work.note(rotation.kind, &turn.pair.certificate, true, next);
         spread(&mut work, setting, rotation.kind, &turn.text(&[next]))?;
         used_up.push(next_key_path(&turn.pair));
@@ -241,13 +241,16 @@ fn turns(setting: &Setting<'_>) -> Result<Vec<Turn>, Error> {
         true => &[Kind::Ca],
         false => &[Kind::Ca, Kind::PeerCa],
     };
-    kinds
-        .iter()
-        .map(|kind| turn(setting, *kind, has_one))
-        .collect()
+    let mut leaves = leaves(setting)?;
+    let turns = kinds.iter().map(|kind| {
+        let is_below = |leaf: &mut Entry| has_one || authority_of(setting, leaf) == *kind;
+        let own = leaves.extract_if(.., is_below).collect();
+        turn(setting, *kind, own)
+    });
+    turns.collect()
 }
 
-fn turn(setting: &Setting<'_>, kind: Kind, has_one: bool) -> Result<Turn, Error> {
+fn turn(setting: &Setting<'_>, kind: Kind, leaves: Vec<Entry>) -> Result<Turn, Error> {
     let pair = setting.layout.authority(kind);
     let certificate = setting.root.join(&pair.certificate);
     let certificates = read_certificates(&certificate)?;
@@ -265,10 +268,6 @@ fn turn(setting: &Setting<'_>, kind: Kind, has_one: bool) -> Result<Turn, Error>
     // A finished rotation that was killed at its very end leaves the next key beside the same one.
     let next = old.and_then(|_| certificates.iter().find(is_next));
     let old = old.unwrap_or(&certificates[0]);
-    let leaves: Vec<Entry> = leaves(setting)?
-        .into_iter()
-        .filter(|leaf| has_one || authority_of(setting, leaf) == kind)
-        .collect();
     let by = |authority: &Certificate| {
         let issued = leaves.iter().filter(|leaf| is_by(leaf, authority));
         issued.map(|leaf| leaf.pair.certificate.clone()).collect()
@@ -322,15 +321,6 @@ fn next_key_path(pair: &Pair) -> PathBuf {
     pair.key.with_file_name(format!("{name}-next.{extension}"))
 }
 
-fn key_file(path: PathBuf, text: &str, replaces: bool) -> NewFile {
-    NewFile {
-        path,
-        bytes: text.into(),
-        mode: KEY_MODE,
-        replaces,
-    }
-}
-
 /// Plans to write an authority's certificates to its file and to every member's bundle.
 fn spread(work: &mut Work<'_>, setting: &Setting<'_>, kind: Kind, text: &str) -> Result<(), Error> {
     let layout = setting.layout;
@@ -346,12 +336,7 @@ fn spread(work: &mut Work<'_>, setting: &Setting<'_>, kind: Kind, text: &str) ->
         // The copies of this authority; with one authority, the peer port's files are such copies, too.
         let there = super::read(&setting.root.join(&path))?;
         if there.is_some() && there == before {
-            work.plan(NewFile {
-                path,
-                bytes: text.into(),
-                mode: CERTIFICATE_MODE,
-                replaces: true,
-            });
+            work.plan(NewFile::public(&path, text, true));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::place::{CERTIFICATE_MODE, KEY_MODE, NewFile};
+use super::place::NewFile;
 use super::work::{Generated, Setting, Work, all_hosts, to_pem};
 use super::{Error, Found, read, read_certificates, read_key};
 use crate::certs::Host;
@@ -35,8 +35,8 @@ pub fn request<'h>(
     let profile = (setting.profiles)(kind);
     let issue = |source| Error::Issue { source };
     let hosts = all_hosts(&profile, hosts).map_err(issue)?;
-    let found = Found::at(setting.root, &pair)?;
     let mut work = Work::begin(setting)?;
+    let found = Found::at(setting.root, &pair)?;
     let is_new = found.key.is_none();
     let key = match found.key {
         Some(key) => Ok(key),
@@ -44,24 +44,15 @@ pub fn request<'h>(
     };
     let key = key.map_err(|source| issue(authority::Error::Key { source }))?;
     if is_new {
-        work.plan(NewFile {
-            path: pair.key.clone(),
-            bytes: key.to_pem().into(),
-            mode: KEY_MODE,
-            replaces: false,
-        });
+        work.plan(NewFile::key(&pair.key, &key, false));
     }
     let common_name = profile.common_name.replace("{name}", name);
     let text = SigningRequest::create(&key, &common_name, &hosts)
         .map_err(|source| Error::Request { source })?;
     let path = pair.certificate.with_extension("csr");
-    work.plan(NewFile {
-        path: path.clone(),
-        bytes: text.into(),
-        mode: CERTIFICATE_MODE,
-        // An older request is of no use once there is a newer one.
-        replaces: setting.root.join(&path).exists(),
-    });
+    // An older request is of no use once there is a newer one.
+    let replaces = setting.root.join(&path).exists();
+    work.plan(NewFile::public(&path, text, replaces));
     work.finish()?;
     Ok(Requested {
         key: setting.root.join(pair.key),
@@ -126,12 +117,7 @@ pub fn sign(
     };
     let mut work = Work::begin(&beside)?;
     work.note(kind, file, true, &certificate);
-    work.plan(NewFile {
-        path: file.to_owned(),
-        bytes: to_pem(&certificate).into(),
-        mode: CERTIFICATE_MODE,
-        replaces: output.exists(),
-    });
+    work.plan(NewFile::public(file, to_pem(&certificate), output.exists()));
     work.finish()
 }
 
@@ -179,26 +165,18 @@ fn import_one(
             why: "it is another authority".to_owned(),
         });
     }
-    let key_text = key.to_pem().to_owned();
+    let there = |path: &Path| setting.root.join(path).exists();
+    let key_file = NewFile::key(&pair.key, &key, there(&pair.key));
     Authority::open(certificate.clone(), key, setting.now)
         .map_err(|source| Error::Issue { source })?;
     work.note(kind, &pair.certificate, !is_there, &certificate);
     if is_there && found.key.is_some() {
         return Ok(());
     }
-    let text = certificates.iter().map(to_pem).collect();
-    let files = [
-        (&pair.key, key_text, KEY_MODE),
-        (&pair.certificate, text, CERTIFICATE_MODE),
-    ];
-    for (path, text, mode) in files {
-        work.plan(NewFile {
-            path: path.clone(),
-            bytes: text.into(),
-            mode,
-            replaces: setting.root.join(path).exists(),
-        });
-    }
+    let text: String = certificates.iter().map(to_pem).collect();
+    let path = &pair.certificate;
+    work.plan(key_file);
+    work.plan(NewFile::public(path, text, there(path)));
     Ok(())
 }
 

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::hold::{create, lock};
-use super::place::{CERTIFICATE_MODE, KEY_MODE, NewFile, place};
+use super::place::{NewFile, place};
 use super::signing::{Authorities, Peers, Signing};
 use super::{Error, Found};
 use crate::certs::authority::{self, Authority, Issued};
-use crate::certs::judge::{Usage, judge};
+use crate::certs::judge::judge;
 use crate::certs::key::PrivateKey;
 use crate::certs::layout::{Layout, Pair};
 use crate::certs::pem;
-use crate::certs::profile::{Kind, Profile, Purpose};
+use crate::certs::profile::{Kind, Profile};
 use crate::certs::{Certificate, Host};
 
 /// The directory, and how things are done in it.
@@ -202,12 +202,8 @@ impl<'a> Work<'a> {
                 why: "it is not the authority of this directory".to_owned(),
             });
         }
-        self.files.push(NewFile {
-            path,
-            bytes: text.into(),
-            mode: CERTIFICATE_MODE,
-            replaces: there.is_some(),
-        });
+        self.files
+            .push(NewFile::public(&path, text, there.is_some()));
         Ok(())
     }
 
@@ -280,21 +276,12 @@ impl<'a> Work<'a> {
 
     /// Plans to write a key, unless it is the one that was found, and then its certificate.
     fn write(&mut self, pair: &Pair, key: &PrivateKey, certificate: &Certificate, found: Place) {
-        let key_file = NewFile {
-            path: pair.key.clone(),
-            bytes: key.to_pem().into(),
-            mode: KEY_MODE,
-            replaces: found == Place::Taken,
-        };
+        let replaces = found == Place::Taken;
         if found != Place::KeyAlone {
-            self.files.push(key_file);
+            self.plan(NewFile::key(&pair.key, key, replaces));
         }
-        self.files.push(NewFile {
-            path: pair.certificate.clone(),
-            bytes: to_pem(certificate).into(),
-            mode: CERTIFICATE_MODE,
-            replaces: found == Place::Taken,
-        });
+        let text = to_pem(certificate);
+        self.plan(NewFile::public(&pair.certificate, text, replaces));
     }
 }
 
@@ -351,14 +338,10 @@ fn difference(
         return Some(format!("it does not answer to {missing}"));
     }
     let trusted = &signing.trusted;
-    let purposes = wanted.profile.extended_key_usage.iter();
-    let usages = purposes.map(|purpose| match purpose {
-        Purpose::ServerAuth => Usage::Server,
-        Purpose::ClientAuth => Usage::Client,
-    });
+    let usages = wanted.profile.extended_key_usage.iter();
     let mut refusals = usages.filter_map(|usage| {
         let chain = std::slice::from_ref(certificate);
-        judge(chain, trusted, usage, now).err()
+        judge(chain, trusted, *usage, now).err()
     });
     refusals.next().map(|refusal| refusal.to_string())
 }

@@ -32,7 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
     // Flags are the last layer of a configuration, and layers are TOML; so are profiles, and what `certs explain` knows.
     ("toml", &["certs/", "cli/", "config/"]),
     ("tracing_subscriber", &["cli/"]),
-    ("x509_parser", &["certs/", "etcd/"]),
+    ("x509_parser", &["certs/"]),
     // The tests of backend/ unpack what real servers streamed.
     ("zstd", &["backend/golden.rs", "codec/"]),
 ];

@@ -137,10 +137,9 @@ impl File {
         let Ok(content) = &self.content else {
             return Vec::new();
         };
-        let blocks = Pem::read(content).blocks.into_iter();
-        let certificates = blocks.filter(|block| block.label == "CERTIFICATE");
-        certificates
-            .filter_map(|block| Certificate::from_der(&block.bytes).ok())
+        Pem::read(content)
+            .certificates()
+            .filter_map(Result::ok)
             .collect()
     }
 

@@ -10,6 +10,7 @@ mod trust;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use x509_parser::prelude::{FromDer, X509Name};
 
 use super::Certificate;
@@ -29,11 +30,13 @@ const MOST_RSA_BITS: usize = 8192;
 const LEAST_RSA_BITS: usize = 1024;
 
 /// What a certificate is shown for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Usage {
     /// By a server, to who connects to it.
+    #[serde(rename = "serverAuth")]
     Server,
     /// By a client, to who asks for its certificate.
+    #[serde(rename = "clientAuth")]
     Client,
 }
 

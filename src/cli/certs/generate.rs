@@ -59,6 +59,17 @@ pub(crate) struct SingleArgs {
     pub(crate) directory: DirectoryArgs,
 }
 
+impl SingleArgs {
+    /// What the certificate is for, once name and hosts go with it.
+    pub(super) fn checked_kind(&self) -> Result<Kind, Failure> {
+        let kind = self.kind.kind();
+        // Its files are called so.
+        Member::new(&self.name)?;
+        ensure_hosts(kind, !self.host.is_empty())?;
+        Ok(kind)
+    }
+}
+
 /// What a certificate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KindArg {
@@ -99,10 +110,7 @@ pub(super) fn init(context: &Context<'_>, args: &InitArgs) -> Outcome {
 }
 
 pub(super) fn issue(context: &Context<'_>, args: &SingleArgs) -> Outcome {
-    let (directory, kind) = (&args.directory, args.kind.kind());
-    // Its files are called so.
-    Member::new(&args.name)?;
-    ensure_hosts(kind, !args.host.is_empty())?;
+    let (directory, kind) = (&args.directory, args.checked_kind()?);
     let profiles = directory.profiles(context)?;
     let profile = |kind| profiles.of(kind);
     let setting = directory.setting(&profile);
@@ -155,7 +163,7 @@ pub(super) async fn generate(context: &Context<'_>, args: &GenerateArgs) -> Outc
     Ok(Exit::Done)
 }
 
-fn answer(context: &Context<'_>, directory: &DirectoryArgs, generated: &Generated) {
+pub(super) fn answer(context: &Context<'_>, directory: &DirectoryArgs, generated: &Generated) {
     match context.screen.json {
         true => context.screen.answer_json(&document(generated)),
         false => context

@@ -11,8 +11,8 @@ use serde_json::json;
 use super::super::Outcome;
 use super::super::context::Context;
 use super::super::failure::Exit;
-use super::directory::{DirectoryArgs, document, lines};
-use super::generate::{KindArg, SingleArgs, ensure_hosts};
+use super::directory::{DirectoryArgs, document};
+use super::generate::{KindArg, SingleArgs, answer, ensure_hosts};
 
 /// `certs sign`
 #[derive(Debug, Args)]
@@ -64,9 +64,7 @@ pub(crate) struct ImportArgs {
 }
 
 pub(super) fn request(context: &Context<'_>, args: &SingleArgs) -> Outcome {
-    let (directory, kind) = (&args.directory, args.kind.kind());
-    Member::new(&args.name)?;
-    ensure_hosts(kind, !args.host.is_empty())?;
+    let (directory, kind) = (&args.directory, args.checked_kind()?);
     let profiles = directory.profiles(context)?;
     let profile = |kind| profiles.of(kind);
     let setting = directory.setting(&profile);
@@ -126,11 +124,6 @@ pub(super) fn import(context: &Context<'_>, args: &ImportArgs) -> Outcome {
     let setting = directory.setting(&profile);
     let peer = args.peer_ca.as_deref().zip(args.peer_ca_key.as_deref());
     let generated = pki::import(&setting, (&args.ca, &args.ca_key), peer)?;
-    match context.screen.json {
-        true => context.screen.answer_json(&document(&generated)),
-        false => context
-            .screen
-            .answer(&lines(&directory.out, &generated).join("\n")),
-    }
+    answer(context, directory, &generated);
     Ok(Exit::Done)
 }
