@@ -12,7 +12,7 @@ use crate::id::MemberId;
 use crate::protobuf::{Fields, Value};
 
 /// A member as the database knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredMember {
     /// Its id.
     pub id: MemberId,
@@ -27,7 +27,7 @@ pub struct StoredMember {
 }
 
 /// What an alarm is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AlarmKind {
     /// The quota is used up: the cluster takes no writes.
@@ -39,7 +39,7 @@ pub enum AlarmKind {
 }
 
 /// An alarm that was raised and not disarmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
     /// The member that raised it.
     pub member_id: MemberId,
@@ -48,7 +48,7 @@ pub struct Alarm {
 }
 
 /// A lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Its id.
     pub id: i64,
@@ -57,7 +57,7 @@ pub struct Lease {
 }
 
 /// What stands in the small buckets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// The members.
     pub members: Vec<StoredMember>,

@@ -79,12 +79,14 @@ pub const KEYS: &[Key] = &[
     key("node", "peer_url", Kind::FileOnly),
     key("node", "client_url", Kind::FileOnly),
     key("node", "data_dir", Kind::FileOnly),
+    key("node", "wal_dir", Kind::FileOnly),
     key("node", "config_file", Kind::FileOnly),
     key("node", "environment_file", Kind::FileOnly),
     key("node", "service", Kind::FileOnly),
     key("node", "start", Kind::FileOnly),
     key("node", "stop", Kind::FileOnly),
     key("node", "status", Kind::FileOnly),
+    key("node", "etcd", Kind::FileOnly),
 ];
 
 /// Whether there is a table of this name.

@@ -5,6 +5,7 @@ mod etcd_flags;
 mod keys;
 mod layers;
 mod member_urls;
+mod node;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,7 @@ pub use etcd_flags::EtcdFlags;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::Layers;
 pub use member_urls::MemberUrls;
+pub use node::{Node, Reach, Service, ServiceKind, Settings};
 
 /// Why there is no usable configuration.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -125,18 +127,6 @@ pub struct Config {
     /// `[[node]]`
     #[serde(rename = "node")]
     pub nodes: Vec<Node>,
-}
-
-/// A machine that a member runs on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Node {
-    /// The member's name.
-    pub name: String,
-    /// Where members reach it.
-    pub peer_url: Option<String>,
-    /// Where clients reach it.
-    pub client_url: Option<String>,
 }
 
 /// Which cluster, and how to reach it.

@@ -2,7 +2,7 @@
 //!
 //! etcd up to 3.6 writes zero values and etcd 3.7 leaves them out, so every field is optional when read.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::protobuf::{Fields, Garbled, Value, Writer, numbers};
 
@@ -34,7 +34,7 @@ impl Metadata {
 }
 
 /// What a member must not forget: the term it is in, whom it voted for in it, and how far the log is committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the words are raft's")]
 pub struct HardState {
     pub term: u64,
@@ -252,7 +252,7 @@ impl ConfChange {
 }
 
 /// A place in the log: terms count before indexes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the words are raft's")]
 pub struct EntryPlace {
     pub term: u64,

@@ -78,6 +78,12 @@ const FLOORS: &[&[&str]] = &[
         "source",
         "verify",
     ],
+    // What runs programs: a node's actions, and an etcd of our own on loopback.
+    &["sandbox"],
+    &["node"],
+    &["host"],
+    &["recovery"],
+    &["drill"],
 ];
 
 /// The arrows that point to a room of the same floor, and why.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::datadir::raft::{EntryPlace, HardState};
 use crate::datadir::snap::Snap;
@@ -11,7 +11,7 @@ use crate::id::{ClusterId, MemberId};
 use crate::manifest::Finding;
 
 /// What a member's directory says; `D` is what its database says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection<D> {
     /// The directory.
     pub data_dir: PathBuf,
@@ -42,7 +42,7 @@ pub struct Inspection<D> {
 }
 
 /// What a log comes to, as far as its checksums hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFacts {
     /// How many files it has.
     pub files: usize,
@@ -55,7 +55,7 @@ pub struct LogFacts {
     /// The newest snapshot that it remembers.
     pub snapshot: Option<EntryPlace>,
     /// How it ends.
-    pub ending: &'static str,
+    pub ending: String,
     /// What is wrong at its end, if it is damaged.
     pub damage: Option<Damage>,
     /// The file in which it ends.
@@ -85,7 +85,7 @@ impl LogFacts {
                 term: record.term,
                 index: record.index,
             }),
-            ending,
+            ending: ending.to_owned(),
             damage,
             end_file: facts.end.file.clone(),
             end_offset_bytes: facts.end.offset,
@@ -96,7 +96,7 @@ impl LogFacts {
 }
 
 /// What a snapshot file says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapFacts {
     /// Where it lies.
     pub path: PathBuf,
@@ -117,7 +117,7 @@ impl SnapFacts {
 }
 
 /// A file or directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFacts {
     /// Where it lies.
     pub path: PathBuf,

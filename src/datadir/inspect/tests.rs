@@ -77,7 +77,10 @@ fn a_whole_directory_has_all_facts_and_no_finding() {
     assert_eq!(inspection.node_id, Some(directory.local()));
     let log = inspection.log.unwrap();
     assert_eq!(log.last, Some(EntryPlace { term: 1, index: 3 }));
-    assert_eq!((log.ending, log.damage, log.missing), ("whole", None, None));
+    assert_eq!(
+        (log.ending.as_str(), log.damage, log.missing),
+        ("whole", None, None)
+    );
     assert_eq!(log.snapshot, Some(inspection.snap.unwrap().place));
     let ids: Vec<MemberId> = directory.membership.members.iter().map(|m| m.id).collect();
     assert_eq!(inspection.voters, Some(ids));

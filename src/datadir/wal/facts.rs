@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::records::{End, Item, Records};
 use super::{Ending, Error};
@@ -10,7 +10,7 @@ use crate::datadir::raft::{ConfChange, ConfState, EntryPlace, HardState, Snapsho
 use crate::id::{ClusterId, MemberId};
 
 /// Entries that are not there, though some before and after them are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The index of the first that is missing.
     pub first: u64,

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, read};
 use super::frame::{FrameWriter, STATE};
@@ -17,7 +17,7 @@ use super::{Ending, Error};
 use crate::datadir::raft::HardState;
 
 /// What was appended to a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raised {
     /// The state before.
     pub before: HardState,

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::frame::{CRC, ENTRY, LENGTH_WORD, METADATA, Record, SNAPSHOT, STATE, lengths};
@@ -21,7 +21,7 @@ const LONGEST_RECORD: u64 = 512 << 20;
 const SECTOR: usize = 512;
 
 /// What is wrong where the chain of checksums ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Damage {
     /// The data of a record are not what was written.
@@ -51,7 +51,7 @@ pub enum Damage {
 }
 
 /// How a log ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// After its last record, with nothing or zeros.
