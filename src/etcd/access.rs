@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::Error;
+use super::credentials::Identity as OurIdentity;
 use super::credentials::{self, OurCertificate, Tls};
 use super::diagnosis::{self, Diagnosis};
 use crate::config::{Cluster, Secret};
@@ -58,6 +59,12 @@ impl Access {
     #[must_use]
     pub fn our_certificate(&self) -> Option<&OurCertificate> {
         self.tls.as_ref()?.ours.as_ref()
+    }
+
+    /// The certificate and the key that we show, if there are any.
+    #[must_use]
+    pub fn identity(&self) -> Option<&OurIdentity> {
+        self.tls.as_ref()?.identity.as_deref()
     }
 
     /// Connects without a password, which is possible without quorum.
@@ -144,13 +151,18 @@ impl Access {
         failure: Error,
         patience: Duration,
     ) -> Error {
-        match diagnosis::diagnose(endpoint, self.tls.as_ref(), patience).await {
+        match self.diagnose(endpoint, patience).await {
             Diagnosis::Open => failure,
             diagnosis => Error::Unreachable {
                 endpoint: endpoint.to_owned(),
                 diagnosis,
             },
         }
+    }
+
+    /// What stands between us and an endpoint, by a connection of our own.
+    pub(super) async fn diagnose(&self, endpoint: &str, patience: Duration) -> Diagnosis {
+        diagnosis::diagnose(endpoint, self.tls.as_ref(), patience).await
     }
 }
 
@@ -161,8 +173,8 @@ impl Tls {
             Some(pem) => options.ca_certificate(Certificate::from_pem(pem)),
             None => options.with_native_roots(),
         };
-        if let Some((cert, key)) = &self.identity_pem {
-            options = options.identity(Identity::from_pem(cert, key));
+        if let Some(ours) = &self.identity {
+            options = options.identity(Identity::from_pem(&ours.cert_pem, &ours.key_pem));
         }
         options
     }

@@ -137,7 +137,7 @@ async fn ask(
     Ok((describe(&status, endpoint), names))
 }
 
-fn describe(status: &StatusResponse, endpoint: &str) -> MemberStatus {
+pub(super) fn describe(status: &StatusResponse, endpoint: &str) -> MemberStatus {
     let header = status.header();
     MemberStatus {
         endpoint: endpoint.to_owned(),
