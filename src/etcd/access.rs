@@ -55,6 +55,19 @@ impl Access {
         &self.endpoints
     }
 
+    /// The same way to other endpoints.
+    ///
+    /// # Errors
+    /// If one of them is no endpoint.
+    pub fn to(&self, endpoints: &[String]) -> Result<Self, Error> {
+        let endpoints = endpoints.iter();
+        let endpoints = endpoints.map(|endpoint| normalize(endpoint, self.tls.is_some()));
+        Ok(Self {
+            endpoints: endpoints.collect::<Result<Vec<_>, _>>()?,
+            ..self.clone()
+        })
+    }
+
     /// What our client certificate says, if there is one.
     #[must_use]
     pub fn our_certificate(&self) -> Option<&OurCertificate> {

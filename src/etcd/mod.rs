@@ -1,6 +1,7 @@
 //! The only room that speaks to a live etcd.
 
 mod access;
+mod administer;
 mod choose;
 mod credentials;
 mod diagnosis;

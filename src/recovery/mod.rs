@@ -2,10 +2,16 @@
 
 mod actions;
 pub mod choices;
+pub mod execute;
+pub mod invariants;
+pub mod journal;
+pub mod learned;
 pub mod observation;
 pub mod plan;
 pub mod playbook;
+pub mod report;
 pub mod scenario;
 
+pub use actions::inspection;
 pub use observation::Observation;
 pub use scenario::Scenario;

@@ -2,6 +2,7 @@
 
 mod certs;
 mod data;
+mod recover;
 
 use std::io::ErrorKind;
 
@@ -11,10 +12,13 @@ use etcdrx::datadir::{inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::notify::MetricsError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
-use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, source, verify};
+use etcdrx::{
+    apply, backup, certs as library, fetch, id, pki, prune, recovery, restore, source, verify,
+};
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
+use self::recover::playbook_exit;
 use super::failure::{Exit, Failure};
 
 /// Makes a failure of each kind of error by the function that knows it.
@@ -50,6 +54,7 @@ failure_from! {
     pki::Error => pki_exit,
     library::check::Error => certs_check_exit,
     MetricsError => metrics_exit,
+    recovery::playbook::Error => playbook_exit,
 }
 
 fn certs_check_exit(_: &library::check::Error) -> (Exit, &'static str) {

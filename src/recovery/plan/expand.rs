@@ -148,6 +148,7 @@ fn one(situation: &Situation<'_>, plan: &Plan, step: &PlaybookStep, node: Option
         undo: fill(&step.words.undo),
         action: step.kind,
         commands: commands(situation, plan, step, node.as_deref()),
+        run: step.run.clone(),
         destructive: step.kind.is_destructive(),
         node,
     }

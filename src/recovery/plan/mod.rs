@@ -158,6 +158,9 @@ pub struct Step {
     pub action: Kind,
     /// What a person would type to do the same. `RUN` and `TOKEN` are drawn when the plan begins.
     pub commands: Vec<String>,
+    /// The command of a site's own, word by word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run: Vec<String>,
     /// Whether it is hard to go back from.
     pub destructive: bool,
     /// How to go back.
@@ -253,3 +256,6 @@ fn digest(plan: &Plan) -> String {
     let Digest(bytes) = sha256.finish();
     hex::encode(&bytes[..8])
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,25 +91,29 @@ fn nodes_for_all(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
                 member.name
             ));
         }
-        refusals.extend(gaps(situation, &member.name));
+        refusals.extend(gaps(situation, &member.name, true));
     }
     refusals
 }
 
-fn gaps(situation: &Situation<'_>, name: &str) -> Option<String> {
+/// What the configuration does not say of a node; more where its settings are rewritten.
+fn gaps(situation: &Situation<'_>, name: &str, rewrites: bool) -> Option<String> {
     let Some(node) = situation.node(name) else {
         return Some(format!(
             "there is no [[node]] `{name}` in the configuration: nobody knows where its data lie and how it is started"
         ));
     };
-    let gaps = node.gaps();
+    let mut gaps = node.gaps();
+    if rewrites && node.settings().is_none() {
+        gaps.push("config_file or environment_file");
+    }
     (!gaps.is_empty()).then(|| format!("the [[node]] `{name}` does not say {}", gaps.join(" and ")))
 }
 
 fn node_for_target(situation: &Situation<'_>, plan: &Plan) -> Option<String> {
     let target = plan.target.as_deref()?;
     let member = situation.observation.member(target);
-    if let Some(missing) = gaps(situation, target) {
+    if let Some(missing) = gaps(situation, target, plan.way != Some(Way::Restart)) {
         return Some(missing);
     }
     let by_hand = situation

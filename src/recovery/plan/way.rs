@@ -42,30 +42,19 @@ fn with_way(situation: &Situation<'_>, way: Way, plan: Plan) -> Plan {
 /// A member is started, replaced, or added.
 fn one_member(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
     let observation = situation.observation;
-    if let [new] = situation.choices.new_nodes.as_slice()
-        && observation
-            .member(&new.name)
-            .is_none_or(|member| !member.listed)
-        && situation.choices.member.is_none()
-    {
+    if let Some(new) = newcomer(situation) {
         let mut members = listed_members(observation);
-        members.push(PlannedMember {
-            name: new.name.clone(),
-            peer_urls: vec![new.peer_url.clone()],
-            id: None,
-        });
-        return Ok(with_way(
-            situation,
-            Way::Grow,
-            Plan {
-                target: Some(new.name.clone()),
-                members,
-                source: source::of_living(observation, None),
-                lost: "nothing".to_owned(),
-                lost_revisions: Some(0),
-                ..Plan::empty(situation)
-            },
-        ));
+        let target = Some(new.name.clone());
+        members.push(new);
+        let plan = Plan {
+            target,
+            members,
+            source: source::of_living(observation, None),
+            lost: "nothing".to_owned(),
+            lost_revisions: Some(0),
+            ..Plan::empty(situation)
+        };
+        return Ok(with_way(situation, Way::Grow, plan));
     }
     let target = target(situation)?;
     let mut members = listed_members(observation);
@@ -95,6 +84,34 @@ fn one_member(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         plan.source = None;
     }
     Ok(with_way(situation, way, plan))
+}
+
+/// A node that is to join: one that is named as new, or the only one of the configuration that nobody lists, while all who are
+/// listed are well. A replacement that ended between taking out and adding looks so.
+fn newcomer(situation: &Situation<'_>) -> Option<PlannedMember> {
+    let observation = situation.observation;
+    let is_listed = |name: &str| observation.member(name).is_some_and(|member| member.listed);
+    if situation.choices.member.is_some() {
+        return None;
+    }
+    let planned = |name: &str, url: &str| PlannedMember {
+        name: name.to_owned(),
+        peer_urls: vec![url.to_owned()],
+        id: None,
+    };
+    if let [new] = situation.choices.new_nodes.as_slice() {
+        return (!is_listed(&new.name)).then(|| planned(&new.name, &new.peer_url));
+    }
+    let all_well = observation
+        .members
+        .iter()
+        .filter(|member| is_voter(member))
+        .all(is_well);
+    let missing = situation.nodes.iter().filter(|node| !is_listed(&node.name));
+    match (all_well, missing.collect::<Vec<_>>().as_slice()) {
+        (true, [node]) => Some(planned(&node.name, node.peer_url.as_deref()?)),
+        _ => None,
+    }
 }
 
 fn way_of_one(situation: &Situation<'_>, target: &Member) -> Way {
