@@ -1,6 +1,10 @@
 //! Brings a cluster back: looks, judges, plans, acts, and proves the result.
 
+pub mod directory;
+pub mod judge;
 pub mod observation;
+pub mod observe;
+pub mod rank;
 pub mod scenario;
 
 pub use observation::Observation;

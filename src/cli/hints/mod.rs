@@ -2,6 +2,7 @@
 
 mod certs;
 mod data;
+mod recovery;
 
 use std::io::ErrorKind;
 
@@ -16,6 +17,8 @@ use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, so
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
 use super::failure::{Exit, Failure};
+
+pub(super) use self::recovery::diagnosis_exit;
 
 /// Makes a failure of each kind of error by the function that knows it.
 macro_rules! failure_from {
