@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
 use super::certs::CertsCommand;
+use super::diagnose::DiagnoseArgs;
 use super::node::NodeCommand;
 use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
@@ -137,6 +138,8 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// Make data directories that etcd boots from a backup or a snapshot file
     Restore(RestoreArgs),
+    /// What is wrong with this cluster, why, and what to do; reads only
+    Diagnose(DiagnoseArgs),
     /// What one node must do, by hand or sent by etcdrx
     Node {
         /// What to do

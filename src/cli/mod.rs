@@ -5,6 +5,7 @@ mod backup;
 mod certs;
 mod check;
 mod context;
+mod diagnose;
 mod failure;
 mod fetch;
 mod hints;
@@ -72,6 +73,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         Command::Pin(args) => context.or_interrupt(pin::pin(&context, &args)).await,
         Command::Unpin(args) => context.or_interrupt(pin::unpin(&context, &args)).await,
         Command::Fetch(args) => context.or_interrupt(fetch::run(&context, &args)).await,
+        Command::Diagnose(args) => context.or_interrupt(diagnose::run(&context, &args)).await,
         Command::Node { command } => node::run(&context, &command),
         Command::Restore(args) => context.or_interrupt(restore::run(&context, &args)).await,
         Command::Snapshot { command } => {

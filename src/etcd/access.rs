@@ -102,7 +102,8 @@ impl Access {
     }
 
     /// Whether there is a password.
-    pub(super) fn has_user(&self) -> bool {
+    #[must_use]
+    pub fn has_user(&self) -> bool {
         self.user.is_some()
     }
 

@@ -6,10 +6,14 @@ pub mod execute;
 pub mod invariants;
 pub mod journal;
 pub mod learned;
-pub mod observation;
 pub mod plan;
 pub mod playbook;
 pub mod report;
+pub mod directory;
+pub mod judge;
+pub mod observation;
+pub mod observe;
+pub mod rank;
 pub mod scenario;
 
 pub use actions::inspection;

@@ -3,6 +3,7 @@
 mod certs;
 mod data;
 mod recover;
+mod recovery;
 
 use std::io::ErrorKind;
 
@@ -20,6 +21,8 @@ use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
 use self::recover::playbook_exit;
 use super::failure::{Exit, Failure};
+
+pub(super) use self::recovery::diagnosis_exit;
 
 /// Makes a failure of each kind of error by the function that knows it.
 macro_rules! failure_from {
