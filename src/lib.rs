@@ -28,5 +28,6 @@ pub mod recovery;
 pub mod repository;
 pub mod restore;
 pub mod retention;
+pub mod sandbox;
 pub mod source;
 pub mod verify;
