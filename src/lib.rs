@@ -12,6 +12,7 @@ pub mod check;
 pub mod codec;
 pub mod config;
 pub mod datadir;
+pub mod drill;
 pub mod etcd;
 pub mod fetch;
 pub mod handshakes;

@@ -5,6 +5,7 @@ mod choose;
 mod credentials;
 mod diagnosis;
 mod hashkv;
+mod keys;
 mod member_urls;
 pub mod probe;
 mod snapshot;
