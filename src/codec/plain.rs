@@ -29,6 +29,14 @@ pub struct PlainTotals {
     pub facts: Facts,
 }
 
+impl PlainTotals {
+    /// The size of the whole file, trailer included.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.db_size_bytes + TRAILER_BYTES as u64
+    }
+}
+
 /// All that a database holds, or why it is not sound.
 pub type Deep = Result<Surveyed, backend::Error>;
 

@@ -7,6 +7,7 @@ mod credentials;
 mod diagnosis;
 mod hashkv;
 mod listed;
+mod keys;
 mod member_urls;
 pub mod probe;
 mod snapshot;

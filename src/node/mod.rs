@@ -2,6 +2,7 @@
 
 pub mod action;
 mod database;
+pub mod salvage;
 
 pub use action::{Action, Answer, Directories, Inspected, NewCluster, ProcessFacts, Running};
 pub use database::DatabaseFacts;

@@ -61,6 +61,7 @@ mod restore_options;
 mod restore_refusals;
 mod restore_revisions;
 mod restore_setup;
+mod salvage;
 mod scratch;
 mod scratch_servers;
 mod setup;

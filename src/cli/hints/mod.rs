@@ -4,6 +4,7 @@ mod certs;
 mod data;
 mod recover;
 mod recovery;
+mod sandbox;
 
 use std::io::ErrorKind;
 
@@ -20,6 +21,7 @@ use etcdrx::{
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
 use self::recover::playbook_exit;
+use self::sandbox::{salvage_exit, sandbox_exit};
 use super::failure::{Exit, Failure};
 
 pub(super) use self::recovery::diagnosis_exit;
@@ -58,6 +60,8 @@ failure_from! {
     library::check::Error => certs_check_exit,
     MetricsError => metrics_exit,
     recovery::playbook::Error => playbook_exit,
+    etcdrx::sandbox::Error => sandbox_exit,
+    etcdrx::node::salvage::Error => salvage_exit,
 }
 
 fn certs_check_exit(_: &library::check::Error) -> (Exit, &'static str) {

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 pub use entries::{Entries, entries};
 pub use facts::{Facts, Gap, read};
-pub use raise::{Raised, raise_commit};
+pub use raise::{Raised, is_held, raise_commit};
 pub use records::{Damage, End, Ending};
 pub use segments::{Segment, segments};
 pub(in crate::datadir) use write::FIRST_TERM;

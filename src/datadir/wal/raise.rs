@@ -90,6 +90,41 @@ pub fn raise_commit(dir: &Path) -> Result<Raised, Error> {
     }
 }
 
+/// Whether a process holds the newest file of the log in `dir`, as a member does that runs.
+///
+/// The file is opened for reading only, and nothing is locked. Only this machine's processes are seen.
+///
+/// # Errors
+/// If there is no log, or the disk refuses.
+pub fn is_held(dir: &Path) -> Result<bool, Error> {
+    let newest = segments(dir)?.pop().ok_or_else(|| Error::NoFile {
+        path: dir.to_owned(),
+    })?;
+    let failed = |source| Error::Read {
+        path: newest.path.clone(),
+        source,
+    };
+    let file = File::open(&newest.path).map_err(failed)?;
+    let mut lock = whole_file();
+    fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)).map_err(|errno| failed(errno.into()))?;
+    Ok(lock.l_type != short(libc::F_UNLCK))
+}
+
+/// The lock that etcd takes on a file of its log.
+fn whole_file() -> libc::flock {
+    libc::flock {
+        l_type: short(libc::F_WRLCK),
+        l_whence: short(libc::SEEK_SET),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+fn short(constant: i32) -> i16 {
+    i16::try_from(constant).expect("the constants of locks are small")
+}
+
 /// Opens a file of the log for writing, with the lock that etcd takes on it.
 pub(super) fn open_locked(path: &Path) -> Result<File, Error> {
     let failed = |source| Error::Write {
@@ -97,15 +132,7 @@ pub(super) fn open_locked(path: &Path) -> Result<File, Error> {
         source,
     };
     let file = File::options().write(true).open(path).map_err(failed)?;
-    let short = |constant| i16::try_from(constant).expect("the constants of locks are small");
-    let whole_file = libc::flock {
-        l_type: short(libc::F_WRLCK),
-        l_whence: short(libc::SEEK_SET),
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file)) {
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file())) {
         Ok(_) => Ok(file),
         Err(Errno::EAGAIN | Errno::EACCES) => Err(Error::InUse {
             path: path.to_owned(),

@@ -1,0 +1,244 @@
+//! Clients that write, remember what was acknowledged, and hold a cluster to it later.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::etcd::{self, Access, Member};
+use crate::id::Revision;
+
+/// What every key of a drill begins with.
+pub const PREFIX: &str = "etcdrx-drill/";
+
+/// How long a write may take before it counts as neither done nor not done.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a writer waits after a failure.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A write that etcd acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The value.
+    pub value: String,
+    /// The revision that it got.
+    pub revision: Revision,
+}
+
+/// What was written, by keys: each is written once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// What etcd acknowledged.
+    pub acknowledged: BTreeMap<String, Acknowledged>,
+    /// The values of writes that failed or got no answer: they may be there or not.
+    pub ambiguous: BTreeMap<String, String>,
+}
+
+impl Written {
+    /// Takes what others wrote.
+    pub fn extend(&mut self, other: Self) {
+        self.acknowledged.extend(other.acknowledged);
+        self.ambiguous.extend(other.ambiguous);
+    }
+
+    /// The newest revision that was acknowledged.
+    #[must_use]
+    pub fn newest(&self) -> Option<Revision> {
+        let revisions = self.acknowledged.values().map(|write| write.revision);
+        revisions.max()
+    }
+
+    /// Holds what a cluster has against what was written, up to `until` where later writes are known to be gone.
+    ///
+    /// # Errors
+    /// If the cluster cannot be read.
+    pub async fn compare(
+        &self,
+        member: &Member,
+        until: Option<Revision>,
+    ) -> Result<Compared, etcd::Error> {
+        let found = member.keys_below(PREFIX).await?;
+        let found = found.into_iter().map(|(key, live)| {
+            let value = String::from_utf8_lossy(&live.value).into_owned();
+            let key = String::from_utf8_lossy(&key).into_owned();
+            let revision = Revision(live.mod_revision);
+            (key, Acknowledged { value, revision })
+        });
+        Ok(self.hold_against(&found.collect(), until))
+    }
+
+    fn hold_against(
+        &self,
+        found: &BTreeMap<String, Acknowledged>,
+        until: Option<Revision>,
+    ) -> Compared {
+        let mut compared = Compared::default();
+        for (key, write) in &self.acknowledged {
+            match found.get(key) {
+                Some(other) if other == write => compared.kept += 1,
+                Some(_) => compared.changed.push(key.clone()),
+                None if until.is_some_and(|until| write.revision > until) => compared.given_up += 1,
+                None => compared.lost.push(key.clone()),
+            }
+        }
+        for (key, other) in found {
+            match (self.acknowledged.get(key), self.ambiguous.get(key)) {
+                (Some(_), _) => {}
+                (None, Some(value)) if *value == other.value => compared.appeared += 1,
+                (None, _) => compared.foreign.push(key.clone()),
+            }
+        }
+        compared
+    }
+}
+
+/// What became of what was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Acknowledged writes that are there, with the same value and revision.
+    pub kept: usize,
+    /// Acknowledged writes that are not there, and are known to be gone.
+    pub given_up: usize,
+    /// Acknowledged writes that are not there and should be.
+    pub lost: Vec<String>,
+    /// Acknowledged writes that are there with another value or revision.
+    pub changed: Vec<String>,
+    /// How many writes are there that were not acknowledged; they may be.
+    pub appeared: usize,
+    /// Keys or values that nobody wrote.
+    pub foreign: Vec<String>,
+}
+
+impl Compared {
+    /// Whether nothing was lost, changed or invented.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.lost.is_empty() && self.changed.is_empty() && self.foreign.is_empty()
+    }
+}
+
+/// Clients at work.
+pub struct Writers {
+    stop: CancellationToken,
+    tasks: JoinSet<Written>,
+}
+
+impl Writers {
+    /// Starts `count` clients, each of which writes one key after the other through whichever endpoint answers.
+    ///
+    /// `name` is part of their keys: no two starts on one cluster may have the same.
+    #[must_use]
+    pub fn start(access: &Access, count: usize, name: &str) -> Self {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        for number in 0..count {
+            let writer = Writer {
+                access: access.clone(),
+                prefix: format!("{PREFIX}{name}/{number:02}/"),
+                endpoint: number,
+                written: Written::default(),
+            };
+            tasks.spawn(writer.write_until(stop.clone()));
+        }
+        Self { stop, tasks }
+    }
+
+    /// Lets every client end the write that it is at, and gives what all of them wrote.
+    pub async fn stop(mut self) -> Written {
+        self.stop.cancel();
+        let mut written = Written::default();
+        while let Some(of_one) = self.tasks.join_next().await {
+            written.extend(of_one.expect("a writer does not panic"));
+        }
+        written
+    }
+}
+
+struct Writer {
+    access: Access,
+    prefix: String,
+    endpoint: usize,
+    written: Written,
+}
+
+impl Writer {
+    async fn write_until(mut self, stop: CancellationToken) -> Written {
+        let mut number = 0_u64;
+        while !stop.is_cancelled() {
+            let endpoints = self.access.endpoints();
+            let endpoint = &endpoints[self.endpoint % endpoints.len()];
+            self.endpoint += 1;
+            if let Ok(member) = self.access.member(endpoint, PATIENCE).await {
+                while !stop.is_cancelled() && self.write(&member, number).await {
+                    number += 1;
+                }
+                number += 1;
+            }
+            if !stop.is_cancelled() {
+                sleep(PAUSE).await;
+            }
+        }
+        self.written
+    }
+
+    /// Writes one key, and says whether that was acknowledged.
+    async fn write(&mut self, member: &Member, number: u64) -> bool {
+        let key = format!("{}{number:08}", self.prefix);
+        let value = format!("{number}-{:016x}", rand::random::<u64>());
+        if let Ok(revision) = member.put(&key, &value).await {
+            let write = Acknowledged { value, revision };
+            self.written.acknowledged.insert(key, write);
+            true
+        } else {
+            self.written.ambiguous.insert(key, value);
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(value: &str, revision: i64) -> Acknowledged {
+        Acknowledged {
+            value: value.to_owned(),
+            revision: Revision(revision),
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_held_to_what_was_acknowledged_and_to_nothing_else() {
+        let acknowledged = ["kept", "changed", "moved", "lost", "late"].map(|key| {
+            let revision = if key == "late" { 20 } else { 5 };
+            (key.to_owned(), write(key, revision))
+        });
+        let ambiguous = ["maybe", "never"].map(|key| (key.to_owned(), key.to_owned()));
+        let written = Written {
+            acknowledged: acknowledged.into(),
+            ambiguous: ambiguous.into(),
+        };
+        let found = [
+            ("kept", write("kept", 5)),
+            ("changed", write("other", 5)),
+            ("moved", write("moved", 6)),
+            ("maybe", write("maybe", 7)),
+            ("stranger", write("stranger", 8)),
+        ];
+        let found = found.map(|(key, write)| (key.to_owned(), write)).into();
+
+        let compared = written.hold_against(&found, Some(Revision(10)));
+
+        assert!(!compared.is_sound());
+        assert_eq!(compared.lost, ["lost"]);
+        assert_eq!(compared.changed, ["changed", "moved"]);
+        assert_eq!(compared.foreign, ["stranger"]);
+        let counts = (compared.kept, compared.given_up, compared.appeared);
+        assert_eq!(counts, (1, 1, 1));
+        assert_eq!(written.hold_against(&found, None).lost, ["late", "lost"]);
+        assert_eq!(written.newest(), Some(Revision(20)));
+    }
+}
