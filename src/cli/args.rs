@@ -10,6 +10,7 @@ use etcdrx::id::ClusterId;
 use super::certs::CertsCommand;
 use super::diagnose::DiagnoseArgs;
 use super::node::NodeCommand;
+use super::recover::RecoverArgs;
 use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
 
@@ -140,6 +141,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// What is wrong with this cluster, why, and what to do; reads only
     Diagnose(DiagnoseArgs),
+    /// Bring a cluster back: looks, plans, explains, asks, acts; can be killed and resumed
+    Recover(Box<RecoverArgs>),
     /// What one node must do, by hand or sent by etcdrx
     Node {
         /// What to do

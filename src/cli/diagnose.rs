@@ -3,24 +3,20 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use etcdrx::catalog::Catalog;
-use etcdrx::config::{Config, DEFAULT_ENDPOINT};
-use etcdrx::progress::told;
+use etcdrx::config::Config;
 use etcdrx::recovery::directory::label;
 use etcdrx::recovery::judge::{Diagnosis, Found, judge};
 use etcdrx::recovery::observation::{Class, Member};
-use etcdrx::recovery::observe::{LIMIT, Nodes, Request, observe};
 use etcdrx::recovery::rank::{Candidate, Source};
-use etcdrx::repository::{Error as RepositoryError, Mode, Repository};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::Outcome;
 use super::args::{EtcdArgs, RepositoryArgs};
-use super::context::{Context, now, open_access};
+use super::context::{Context, open_access};
 use super::failure::Failure;
 use super::hints::diagnosis_exit;
-use super::print;
+use super::{look, print};
 
 /// How long to rest between two looks.
 const REST: Duration = Duration::from_secs(1);
@@ -44,7 +40,7 @@ pub(crate) struct DiagnoseArgs {
 
 pub(super) async fn run(context: &Context<'_>, args: &DiagnoseArgs) -> Outcome {
     let config = context.configure_both(&args.etcd, &args.repository, |layers| layers)?;
-    let config = with_node_endpoints(config);
+    let config = look::with_node_endpoints(config);
     let began = Instant::now();
     let diagnosis = loop {
         let diagnosis = look(&config).await?;
@@ -64,41 +60,9 @@ pub(super) async fn run(context: &Context<'_>, args: &DiagnoseArgs) -> Outcome {
     Ok(diagnosis_exit(&diagnosis))
 }
 
-/// The nodes' URLs are endpoints enough: etcdctl's default is none of the cluster's where they are known.
-fn with_node_endpoints(mut config: Config) -> Config {
-    let is_default = config.cluster.endpoints == [DEFAULT_ENDPOINT];
-    let nodes = config.nodes.iter();
-    let urls: Vec<String> = nodes.filter_map(|node| node.client_url.clone()).collect();
-    if is_default && !urls.is_empty() {
-        config.cluster.endpoints = urls;
-    }
-    config
-}
-
 async fn look(config: &Config) -> Result<Diagnosis, Failure> {
     let access = open_access(config)?;
-    let request = Request {
-        access: &access,
-        nodes: &config.nodes,
-        now: now(),
-        limit: LIMIT,
-    };
-    let nodes = async { Nodes::new() };
-    Ok(judge(&observe(&request, nodes, backups(config)).await))
-}
-
-/// The catalog; `None` where there is no repository to look at.
-async fn backups(config: &Config) -> Option<Result<Catalog, String>> {
-    let load = async {
-        let name = config.cluster.folder().map_err(|error| told(&error))?;
-        let repository = match Repository::open(&config.repository, Mode::Existing) {
-            Err(RepositoryError::NotConfigured) => return Ok(None),
-            repository => repository.map_err(|error| told(&error))?,
-        };
-        let catalog = Catalog::load(&repository.folder(&name)).await;
-        catalog.map(Some).map_err(|error| told(&error))
-    };
-    load.await.transpose()
+    Ok(judge(&look::look(config, &access).await))
 }
 
 fn document(diagnosis: &Diagnosis) -> Value {
@@ -107,7 +71,7 @@ fn document(diagnosis: &Diagnosis) -> Value {
     document
 }
 
-fn text(diagnosis: &Diagnosis) -> String {
+pub(super) fn text(diagnosis: &Diagnosis) -> String {
     let mut blocks = vec![verdict(diagnosis), members(diagnosis)];
     if !diagnosis.is_healthy() {
         blocks.push(list("What was seen", &diagnosis.evidence));

@@ -1,18 +1,31 @@
 //! A look at the whole cluster: its members, its nodes, its backups, all at once.
 
-use etcdrx::config::{Config, Node, Reach};
+use etcdrx::catalog::Catalog;
+use etcdrx::config::{Config, DEFAULT_ENDPOINT, Node, Reach};
 use etcdrx::etcd::Access;
 use etcdrx::host::Host;
 use etcdrx::node::{Answer, Inspected};
 use etcdrx::progress::told;
 use etcdrx::recovery::observe::{self, LIMIT, Nodes, observe};
 use etcdrx::recovery::{Observation, inspection};
+use etcdrx::repository::{Error as RepositoryError, Folder, Mode, Repository};
 use futures_util::future::join_all;
 
-use super::context::{Context, now, open_catalog};
+use super::context::now;
+
+/// The nodes' URLs are endpoints enough: etcdctl's default is none of the cluster's where they are known.
+pub(super) fn with_node_endpoints(mut config: Config) -> Config {
+    let is_default = config.cluster.endpoints == [DEFAULT_ENDPOINT];
+    let nodes = config.nodes.iter();
+    let urls: Vec<String> = nodes.filter_map(|node| node.client_url.clone()).collect();
+    if is_default && !urls.is_empty() {
+        config.cluster.endpoints = urls;
+    }
+    config
+}
 
 /// Looks, within the time that a person waits.
-pub(super) async fn look(_context: &Context<'_>, config: &Config, access: &Access) -> Observation {
+pub(super) async fn look(config: &Config, access: &Access) -> Observation {
     let request = observe::Request {
         access,
         nodes: &config.nodes,
@@ -20,18 +33,33 @@ pub(super) async fn look(_context: &Context<'_>, config: &Config, access: &Acces
         limit: LIMIT,
     };
     let backups = async {
-        if config.repository.url.is_empty() {
-            return None;
-        }
-        let opened = open_catalog(config).await;
-        Some(opened.map(|(_, catalog)| catalog).map_err(|failure| failure.one_line()))
+        backups(config)
+            .await
+            .map(|opened| opened.map(|(_, catalog)| catalog))
     };
     observe(&request, inspect_all(&config.nodes), backups).await
 }
 
+/// The backups of the cluster; `None` where there is no repository to look at.
+pub(super) async fn backups(config: &Config) -> Option<Result<(Folder, Catalog), String>> {
+    let load = async {
+        let name = config.cluster.folder().map_err(|error| told(&error))?;
+        let repository = match Repository::open(&config.repository, Mode::Existing) {
+            Err(RepositoryError::NotConfigured) => return Ok(None),
+            repository => repository.map_err(|error| told(&error))?,
+        };
+        let folder = repository.folder(&name);
+        let catalog = Catalog::load(&folder).await.map_err(|error| told(&error))?;
+        Ok(Some((folder, catalog)))
+    };
+    load.await.transpose()
+}
+
 /// Inspects every node that a program gets to.
 async fn inspect_all(nodes: &[Node]) -> Nodes {
-    let reachable = nodes.iter().filter(|node| node.reach != Reach::Manual && node.data_dir.is_some());
+    let reachable = nodes
+        .iter()
+        .filter(|node| node.reach != Reach::Manual && node.data_dir.is_some());
     let looks = reachable.map(|node| async move { (node.name.clone(), inspect(node).await) });
     join_all(looks).await.into_iter().collect()
 }

@@ -11,10 +11,12 @@ mod fetch;
 mod hints;
 mod init;
 mod list;
+mod look;
 mod node;
 mod pin;
 mod print;
 mod prune;
+mod recover;
 mod restore;
 mod screen;
 mod show;
@@ -76,6 +78,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         Command::Diagnose(args) => context.or_interrupt(diagnose::run(&context, &args)).await,
         Command::Node { command } => node::run(&context, &command),
         Command::Restore(args) => context.or_interrupt(restore::run(&context, &args)).await,
+        Command::Recover(args) => recover::run(&context, &args).await,
         Command::Snapshot { command } => {
             context
                 .or_interrupt(snapshot::run(&context, &command))

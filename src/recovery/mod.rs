@@ -2,18 +2,18 @@
 
 mod actions;
 pub mod choices;
+pub mod directory;
 pub mod execute;
 pub mod invariants;
 pub mod journal;
-pub mod learned;
-pub mod plan;
-pub mod playbook;
-pub mod report;
-pub mod directory;
 pub mod judge;
+pub mod learned;
 pub mod observation;
 pub mod observe;
+pub mod plan;
+pub mod playbook;
 pub mod rank;
+pub mod report;
 pub mod scenario;
 
 pub use actions::inspection;

@@ -3,7 +3,6 @@
 mod certs;
 mod data;
 mod recover;
-mod recovery;
 mod sandbox;
 
 use std::io::ErrorKind;
@@ -24,7 +23,7 @@ use self::recover::playbook_exit;
 use self::sandbox::{salvage_exit, sandbox_exit};
 use super::failure::{Exit, Failure};
 
-pub(super) use self::recovery::diagnosis_exit;
+pub(super) use self::recover::diagnosis_exit;
 
 /// Makes a failure of each kind of error by the function that knows it.
 macro_rules! failure_from {

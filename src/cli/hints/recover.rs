@@ -2,10 +2,20 @@
 
 use etcdrx::host;
 use etcdrx::recovery::execute::{Error, Failure as StepFailure};
+use etcdrx::recovery::judge::Diagnosis;
 use etcdrx::recovery::{journal, playbook};
 
 use super::super::failure::{Exit, Failure};
 use super::etcd_exit;
+
+/// Healthy, something wrong, or nobody reached at all.
+pub(in crate::cli) fn diagnosis_exit(diagnosis: &Diagnosis) -> Exit {
+    match (diagnosis.is_healthy(), diagnosis.reached_anything()) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::Findings,
+        (false, false) => Exit::Unreachable,
+    }
+}
 
 pub(super) fn playbook_exit(error: &playbook::Error) -> (Exit, &'static str) {
     match error {

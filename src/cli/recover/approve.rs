@@ -28,7 +28,10 @@ pub(super) fn approve(
     context.screen.note(&text::plain(plan));
     match ask(context.screen, "Carry out this plan? Type yes: ") {
         true => Ok(()),
-        false => Err(Failure::not_confirmed("not confirmed: nothing was changed", "")),
+        false => Err(Failure::not_confirmed(
+            "not confirmed: nothing was changed",
+            "",
+        )),
     }
 }
 
@@ -48,7 +51,9 @@ impl Operator for Screen {
     }
 
     fn by_hand(&self, node: &str, command: &str) -> bool {
-        let question = format!("Type this on the node of {node}:\n\n    {command}\n\nIs it done, without an error? Type yes: ");
+        let question = format!(
+            "Type this on the node of {node}:\n\n    {command}\n\nIs it done, without an error? Type yes: "
+        );
         ask(self, &question)
     }
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use etcdrx::backend::{Store, revision_of};
 use etcdrx::codec::has_trailer;
+use etcdrx::recovery::Observation;
 use etcdrx::recovery::choices::{Choices, From, NewNode, SnapshotFile};
 use etcdrx::recovery::judge::judge;
-use etcdrx::recovery::Observation;
 
 use super::RecoverArgs;
 use crate::cli::context::Context;
@@ -31,7 +31,9 @@ pub(super) fn choices(
             match diagnosis.scenario {
                 Some(scenario) => scenario,
                 None if diagnosis.is_healthy() => {
-                    context.screen.answer("nothing is wrong: there is nothing to recover from");
+                    context
+                        .screen
+                        .answer("nothing is wrong: there is nothing to recover from");
                     return Ok(None);
                 }
                 None => return Err(Failure::no_scenario(&diagnosis.verdict)),
@@ -91,9 +93,11 @@ pub(super) fn state_dir() -> PathBuf {
     if is_ours {
         return system;
     }
-    let home = env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
-        let home = env::var_os("HOME")?;
-        Some(Path::new(&home).join(".local/state"))
-    });
+    let home = env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let home = env::var_os("HOME")?;
+            Some(Path::new(&home).join(".local/state"))
+        });
     home.unwrap_or_else(env::temp_dir).join("etcdrx")
 }

@@ -10,17 +10,17 @@ use clap::{Args, ValueEnum};
 use etcdrx::catalog::Catalog;
 use etcdrx::config::Config;
 use etcdrx::etcd::Access;
+use etcdrx::recovery::Scenario;
 use etcdrx::recovery::execute::{Request, recover, resume};
 use etcdrx::recovery::plan::{Plan, Situation, plan};
 use etcdrx::recovery::playbook::{Playbook, Way};
 use etcdrx::recovery::report::Recovered;
-use etcdrx::recovery::{Observation, Scenario};
 use etcdrx::repository::Folder;
 use serde_json::json;
 
 use super::Outcome;
 use super::args::{EtcdArgs, RepositoryArgs};
-use super::context::{Context, now, open_catalog};
+use super::context::{Context, now, open_access};
 use super::failure::{Exit, Failure};
 use super::look;
 
@@ -119,7 +119,9 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
         let recovered = resume(&request, run).await?;
         return Ok(report(context, &recovered));
     }
-    let looked = context.or_stop(look::look(context, &setup.config, &setup.access)).await?;
+    let looked = context
+        .or_stop(look::look(&setup.config, &setup.access))
+        .await?;
     let Some(choices) = choose::choices(context, args, &looked)? else {
         return Ok(Exit::Done);
     };
@@ -148,16 +150,16 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
 
 async fn set_up(context: &Context<'_>, args: &RecoverArgs) -> Result<Setup, Failure> {
     let config = context.configure_both(&args.etcd, &args.repository, |layers| layers)?;
-    let access = Access::open(&config.cluster)?;
-    let backups = match config.repository.url.is_empty() {
-        true => None,
-        false => match open_catalog(&config).await {
-            Ok(opened) => Some(opened),
-            Err(failure) => {
-                context.screen.warn(&format!("no backup can be used: {}", failure.one_line()));
-                None
-            }
-        },
+    let config = look::with_node_endpoints(config);
+    let access = open_access(&config)?;
+    let backups = match look::backups(&config).await {
+        Some(Err(why)) => {
+            context
+                .screen
+                .warn(&format!("no backup can be used: {why}"));
+            None
+        }
+        opened => opened.and_then(Result::ok),
     };
     Ok(Setup {
         state_dir: args.state_dir.clone().unwrap_or_else(choose::state_dir),
@@ -176,7 +178,10 @@ fn request<'a>(
         cluster,
         nodes: &setup.config.nodes,
         access: &setup.access,
-        backups: setup.backups.as_ref().map(|(folder, catalog)| (folder, catalog)),
+        backups: setup
+            .backups
+            .as_ref()
+            .map(|(folder, catalog)| (folder, catalog)),
         state_dir: &setup.state_dir,
         operator: context.screen,
         progress: context.screen,
@@ -189,8 +194,13 @@ fn playbook(args: &RecoverArgs, scenario: Scenario) -> Result<Playbook, Failure>
     let Some(path) = &args.playbook else {
         return Ok(Playbook::embedded(scenario));
     };
-    let text = std::fs::read_to_string(path).map_err(|source| Failure::cannot_read(path, &source))?;
-    Ok(Playbook::of_site(&text, &path.display().to_string(), scenario)?)
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Failure::cannot_read(path, &source))?;
+    Ok(Playbook::of_site(
+        &text,
+        &path.display().to_string(),
+        scenario,
+    )?)
 }
 
 /// Prints the plan; a refused one is told by the exit code, too.
@@ -224,4 +234,3 @@ fn report(context: &Context<'_>, recovered: &Recovered) -> Exit {
         false => Exit::Findings,
     }
 }
-

@@ -23,7 +23,10 @@ pub(super) fn plain(plan: &Plan) -> String {
 }
 
 fn head(plan: &Plan) -> String {
-    let way = plan.way.map(|way| format!(", by way of `{way}`")).unwrap_or_default();
+    let way = plan
+        .way
+        .map(|way| format!(", by way of `{way}`"))
+        .unwrap_or_default();
     let mut lines = vec![format!("scenario   {}{way}", plan.scenario)];
     if !plan.about.is_empty() {
         lines.push(format!("           {}", plan.about));
@@ -35,7 +38,10 @@ fn head(plan: &Plan) -> String {
         lines.push(format!("lost       {}", lost(plan)));
     }
     if !plan.members.is_empty() {
-        lines.push(format!("members    {}", plan.initial_cluster().replace(',', "\n           ")));
+        lines.push(format!(
+            "members    {}",
+            plan.initial_cluster().replace(',', "\n           ")
+        ));
     }
     lines.join("\n")
 }
@@ -58,7 +64,11 @@ fn plain_step(step: &Step) -> String {
         format!("      risk  {}", step.risk),
         format!("      back  {}", step.undo),
     ];
-    lines.extend(step.commands.iter().map(|command| format!("      $ {command}")));
+    lines.extend(
+        step.commands
+            .iter()
+            .map(|command| format!("      $ {command}")),
+    );
     lines.join("\n")
 }
 
@@ -91,7 +101,11 @@ pub(super) fn markdown(plan: &Plan) -> String {
     for step in &plan.steps {
         let mark = if step.destructive { " ⚠" } else { "" };
         let _ = write!(text, "\n## {}. {}{mark}\n\n", step.n, step.title);
-        let _ = writeln!(text, "{} *Risk:* {} *Back:* {}", step.why, step.risk, step.undo);
+        let _ = writeln!(
+            text,
+            "{} *Risk:* {} *Back:* {}",
+            step.why, step.risk, step.undo
+        );
         if !step.commands.is_empty() {
             let _ = write!(text, "\n```sh\n{}\n```\n", step.commands.join("\n"));
         }
@@ -122,20 +136,49 @@ pub(super) fn report(recovered: &Recovered) -> String {
         lines.push(format!("revision   {before} before, {after} after"));
     }
     if let Some(lost) = recovered.lost_revisions {
-        lines.push(format!("lost       {lost} revisions, as far as anybody knows"));
+        lines.push(format!(
+            "lost       {lost} revisions, as far as anybody knows"
+        ));
     }
-    for invariant in recovered.invariants.iter().filter(|one| one.ok != Some(true)) {
+    for invariant in recovered
+        .invariants
+        .iter()
+        .filter(|one| one.ok != Some(true))
+    {
         let word = match invariant.ok {
             Some(_) => "FAILED    ",
             None => "unchecked ",
         };
         let evidence = invariant.evidence.join("; ");
-        lines.push(format!("{word} {} {}: {evidence}", invariant.code, invariant.title));
+        lines.push(format!(
+            "{word} {} {}: {evidence}",
+            invariant.code, invariant.title
+        ));
     }
-    let held = recovered.invariants.iter().filter(|one| one.ok == Some(true)).count();
-    lines.push(format!("checked    {held} of {} things that must hold do", recovered.invariants.len()));
-    lines.extend(recovered.set_aside.iter().map(|place| format!("set aside  {place}")));
-    lines.extend(recovered.next.iter().map(|next| format!("next       {next}")));
-    lines.push(format!("kept in    {} (report.md, report.json, journal.jsonl)", recovered.directory.display()));
+    let held = recovered
+        .invariants
+        .iter()
+        .filter(|one| one.ok == Some(true))
+        .count();
+    lines.push(format!(
+        "checked    {held} of {} things that must hold do",
+        recovered.invariants.len()
+    ));
+    lines.extend(
+        recovered
+            .set_aside
+            .iter()
+            .map(|place| format!("set aside  {place}")),
+    );
+    lines.extend(
+        recovered
+            .next
+            .iter()
+            .map(|next| format!("next       {next}")),
+    );
+    lines.push(format!(
+        "kept in    {} (report.md, report.json, journal.jsonl)",
+        recovered.directory.display()
+    ));
     lines.join("\n")
 }

@@ -106,6 +106,7 @@ impl Condition {
             | Self::MajorityRestartable
             | Self::MajorityUnseen => Some(Scenario::Majority),
             Self::LeaderLost => Some(Scenario::Leader),
+            Self::Nospace => Some(Scenario::Space),
             Self::SilentCorruption
             | Self::FollowerDataLost
             | Self::FollowerCorrupt
@@ -123,7 +124,6 @@ impl Condition {
             | Self::MemberStarting
             | Self::ForeignMember
             | Self::RemovedMemberRunning
-            | Self::Nospace
             | Self::ForceNewClusterLeft
             | Self::UnstartedMember
             | Self::StrayLearner

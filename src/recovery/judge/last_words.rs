@@ -2,7 +2,7 @@
 
 /// What a line means for its member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(in crate::recovery) enum Meaning {
     /// The cluster removed it: its directory must never be used again.
     Removed,
     /// Its data are damaged, or lack what it acknowledged.
@@ -54,7 +54,7 @@ const TEXTS: &[(&str, Meaning)] = &[
 ];
 
 /// The last line that is known, and what it means.
-pub(super) fn read(log: &[String]) -> Option<(Meaning, &str)> {
+pub(in crate::recovery) fn read(log: &[String]) -> Option<(Meaning, &str)> {
     log.iter().rev().find_map(|line| {
         let (_, meaning) = TEXTS.iter().find(|(text, _)| line.contains(text))?;
         Some((*meaning, line.as_str()))

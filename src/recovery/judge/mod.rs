@@ -4,7 +4,7 @@ mod advice;
 mod cluster;
 mod condition;
 mod evidence;
-mod last_words;
+pub(in crate::recovery) mod last_words;
 mod lookalike;
 mod majority;
 mod member;

@@ -21,6 +21,7 @@ pub(super) fn ways(case: &Case<'_>, conditions: &[Found]) -> Vec<Way> {
             .iter()
             .map(|member| replace(worst.condition, member))
             .collect(),
+        Scenario::Space => small(case, worst),
         Scenario::Majority | Scenario::Total => {
             let mut ways: Vec<Way> = first_ask(case, worst).into_iter().collect();
             let usable = case.candidates.iter().filter(|one| one.is_usable());
@@ -188,17 +189,13 @@ fn small(case: &Case<'_>, found: &Found) -> Vec<Way> {
                 )
             })
             .collect(),
-        Condition::Nospace => {
-            let highest = case.observation.members.iter();
-            let highest = highest.filter_map(|one| Some(one.status.as_ref()?.revision));
-            let revision = highest.max().map_or(0, |revision| revision.0);
-            vec![way(
-                "compact, then defragment one member after the other, the leader last, and only when all are below the quota disarm the alarm",
-                format!(
-                    "etcdctl compact {revision} && etcdctl defrag --cluster && etcdctl alarm disarm"
-                ),
-            )]
-        }
+        Condition::Nospace => vec![Way {
+            lost: "no current value; the history before now".to_owned(),
+            ..way(
+                "compact, then defragment one member after the other, the leader last, and only then take the alarm back",
+                "etcdrx recover --scenario space".to_owned(),
+            )
+        }],
         Condition::ElectionUnderWay | Condition::MemberStarting => vec![way(
             "look again until it is over",
             "etcdrx diagnose --wait 30s".to_owned(),

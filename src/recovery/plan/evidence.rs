@@ -1,39 +1,22 @@
 //! What the evidence comes to, as far as a plan asks.
 
 use crate::id::{ClusterId, Revision};
-use crate::manifest::Severity;
-use crate::node::{Inspected, Running};
+use crate::node::Running;
+use crate::recovery::directory::{self, Data};
+use crate::recovery::judge::last_words::{self, Meaning};
 use crate::recovery::observation::{Class, Member, Observation};
-
-/// What etcd logs when it will never come up on its directory again: the member was removed, or forgot what it acknowledged.
-const HOPELESS: [&str; 4] = [
-    "permanently removed",
-    "tocommit(",
-    "crc mismatch",
-    "data inconsistency with peers",
-];
 
 /// Whether a member's directory is its own, sound, and worth starting.
 #[must_use]
 pub fn has_whole_directory(member: &Member) -> bool {
-    let Some(node) = &member.node else {
-        return false;
-    };
-    let Some(directory) = &node.directory else {
-        return false;
-    };
-    let mut findings = directory.findings.iter().chain(&node.findings);
-    let is_damaged = findings.any(|finding| finding.severity == Severity::Error);
-    let is_its_own = match (member.id, directory.node_id) {
-        (Some(listed), Some(found)) => listed == found,
-        (_, found) => found.is_some(),
-    };
-    directory.log.is_some() && is_its_own && !is_damaged && !is_hopeless(node)
-}
-
-fn is_hopeless(node: &Inspected) -> bool {
-    let mut log = node.process.log.iter();
-    log.any(|line| HOPELESS.iter().any(|text| line.contains(text)))
+    let log = member.node.as_ref().map(|node| node.process.log.as_slice());
+    let last_words = log.and_then(last_words::read).map(|(meaning, _)| meaning);
+    // What etcd said when it gave up tells more than the files do.
+    let gave_up = matches!(
+        last_words,
+        Some(Meaning::Removed | Meaning::Damaged | Meaning::Blank)
+    );
+    directory::data(member) == Data::Intact && !gave_up
 }
 
 /// Whether a look at the node proved that etcd does not run there.
@@ -77,10 +60,5 @@ pub(super) fn directory_revisions(
 
 /// Whether a member votes and is well.
 pub(super) fn is_well(member: &Member) -> bool {
-    member.listed && member.class == Class::Ok
-}
-
-/// Whether it is listed and votes, as far as anybody knows.
-pub(super) fn is_voter(member: &Member) -> bool {
-    member.listed && member.class != Class::Learner
+    member.class == Class::Ok
 }

@@ -1,8 +1,9 @@
 //! Why a plan is not carried out, whatever its steps are.
 
-use super::evidence::{is_stopped, is_voter, is_well, was_seen};
+use super::evidence::{is_stopped, is_well, was_seen};
 use super::{Plan, Situation};
 use crate::config::Reach;
+use crate::recovery::directory::voters;
 use crate::recovery::observation::{Class, Member};
 use crate::recovery::playbook::Way;
 use crate::recovery::scenario::Scenario;
@@ -57,11 +58,11 @@ fn no_quorum(situation: &Situation<'_>) -> Option<String> {
 /// A member of which nobody knows whether it runs may come back with the old data, or still serve clients.
 fn unfenced(situation: &Situation<'_>) -> Vec<String> {
     let observation = situation.observation;
-    let doubtful = observation.members.iter().filter(|member| {
+    let doubtful = voters(observation).into_iter().filter(|member| {
         let node = situation.node(&member.name);
         let by_hand = node.is_some_and(|node| node.reach == Reach::Manual);
         let can_be_stopped = was_seen(member) || by_hand;
-        member.listed && !can_be_stopped && !situation.choices.is_fenced(&member.name)
+        !can_be_stopped && !situation.choices.is_fenced(&member.name)
     });
     doubtful
         .map(|member| {
@@ -129,12 +130,8 @@ fn quorum_is_needed(situation: &Situation<'_>, plan: &Plan, way: Way) -> Option<
         return None;
     }
     let target = plan.target.as_deref()?;
-    let rest: Vec<&Member> = situation
-        .observation
-        .members
-        .iter()
-        .filter(|member| is_voter(member) && member.name != target)
-        .collect();
+    let rest = voters(situation.observation).into_iter();
+    let rest: Vec<&Member> = rest.filter(|member| member.name != target).collect();
     let well = rest.iter().filter(|member| is_well(member)).count();
     let need = rest.len() / 2 + 1;
     (well < need).then(|| {

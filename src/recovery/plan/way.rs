@@ -1,8 +1,9 @@
 //! Which way out is taken, and with which members.
 
-use super::evidence::{has_whole_directory, is_voter, is_well};
+use super::evidence::{has_whole_directory, is_well};
 use super::{Plan, PlannedMember, Situation, Source, source};
 use crate::node::Running;
+use crate::recovery::directory::voters;
 use crate::recovery::observation::{Class, Member, Observation};
 use crate::recovery::playbook::Way;
 use crate::recovery::scenario::Scenario;
@@ -102,11 +103,7 @@ fn newcomer(situation: &Situation<'_>) -> Option<PlannedMember> {
     if let [new] = situation.choices.new_nodes.as_slice() {
         return (!is_listed(&new.name)).then(|| planned(&new.name, &new.peer_url));
     }
-    let all_well = observation
-        .members
-        .iter()
-        .filter(|member| is_voter(member))
-        .all(is_well);
+    let all_well = voters(observation).into_iter().all(is_well);
     let missing = situation.nodes.iter().filter(|node| !is_listed(&node.name));
     match (all_well, missing.collect::<Vec<_>>().as_slice()) {
         (true, [node]) => Some(planned(&node.name, node.peer_url.as_deref()?)),
@@ -125,10 +122,8 @@ fn way_of_one(situation: &Situation<'_>, target: &Member) -> Way {
         return Way::Restart;
     }
     let observation = situation.observation;
-    let others = observation
-        .members
-        .iter()
-        .filter(|member| is_voter(member) && member.name != target.name);
+    let voters = voters(observation);
+    let others = voters.iter().filter(|member| member.name != target.name);
     let statuses = observation
         .members
         .iter()
@@ -152,12 +147,10 @@ fn target<'a>(situation: &Situation<'a>) -> Result<&'a Member, Vec<String>> {
             .filter(|member| member.listed)
             .ok_or_else(|| vec![format!("the cluster lists no member `{name}`")]);
     }
-    let ill: Vec<&Member> = observation
-        .members
-        .iter()
-        .filter(|member| is_voter(member) && !is_well(member))
-        .collect();
-    match ill.as_slice() {
+    let ill = voters(observation)
+        .into_iter()
+        .filter(|member| !is_well(member));
+    match ill.collect::<Vec<_>>().as_slice() {
         [one] => Ok(one),
         [] => Err(vec![
             "every member is well: there is nothing to do; --member names one that is to be replaced all the same".to_owned(),
@@ -174,8 +167,10 @@ fn target<'a>(situation: &Situation<'a>) -> Result<&'a Member, Vec<String>> {
 }
 
 fn listed_members(observation: &Observation) -> Vec<PlannedMember> {
-    let listed = observation.members.iter().filter(|member| member.listed);
-    listed
+    let any_listed = observation.members.iter().any(|member| member.listed);
+    let members = observation.members.iter();
+    members
+        .filter(|member| member.listed || (!any_listed && member.class != Class::Foreign))
         .map(|member| PlannedMember {
             name: member.name.clone(),
             peer_urls: member.peer_urls.clone(),
@@ -200,9 +195,9 @@ fn majority(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
 
 /// Whether a quorum comes up if every member that has its data is started; blank ones never count.
 pub(super) fn can_restart(observation: &Observation) -> bool {
-    let coming = observation.members.iter().filter(|member| {
+    let coming = voters(observation).into_iter().filter(|member| {
         let runs = matches!(member.class, Class::Ok | Class::NoLeader | Class::Starting);
-        is_voter(member) && (runs || has_whole_directory(member))
+        runs || has_whole_directory(member)
     });
     let need = observation.quorum.need;
     need > 0 && coming.count() >= need
@@ -210,13 +205,13 @@ pub(super) fn can_restart(observation: &Observation) -> bool {
 
 /// The members that a restart of the majority starts.
 pub(super) fn to_be_started(observation: &Observation) -> impl Iterator<Item = &Member> {
-    observation.members.iter().filter(|member| {
+    voters(observation).into_iter().filter(|member| {
         let running = member.node.as_ref().map(|node| node.process.running);
         let down = matches!(
             running,
             Some(Running::Stopped | Running::Frozen | Running::Unknown)
         );
-        is_voter(member) && has_whole_directory(member) && down
+        has_whole_directory(member) && down
     })
 }
 
