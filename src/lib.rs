@@ -15,6 +15,7 @@ pub mod datadir;
 pub mod etcd;
 pub mod fetch;
 pub mod handshakes;
+pub mod host;
 pub mod id;
 pub mod manifest;
 pub mod node;

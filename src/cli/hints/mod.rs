@@ -2,6 +2,7 @@
 
 mod certs;
 mod data;
+mod node;
 
 use std::io::ErrorKind;
 
@@ -15,6 +16,7 @@ use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, so
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
+use self::node::node_exit;
 use super::failure::{Exit, Failure};
 
 /// Makes a failure of each kind of error by the function that knows it.
@@ -42,6 +44,7 @@ failure_from! {
     membership::Error => membership_exit,
     restore::Error => restore_exit,
     inspect::Error => inspect_exit,
+    etcdrx::node::Error => node_exit,
     apply::Error => apply_exit,
     id::Error => id_exit,
     library::members::Error => members_exit,
