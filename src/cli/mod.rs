@@ -76,7 +76,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         Command::Unpin(args) => context.or_interrupt(pin::unpin(&context, &args)).await,
         Command::Fetch(args) => context.or_interrupt(fetch::run(&context, &args)).await,
         Command::Diagnose(args) => context.or_interrupt(diagnose::run(&context, &args)).await,
-        Command::Node { command } => node::run(&context, &command),
+        Command::Node { command } => context.or_interrupt(node::run(&context, &command)).await,
         Command::Restore(args) => context.or_interrupt(restore::run(&context, &args)).await,
         Command::Recover(args) => recover::run(&context, &args).await,
         Command::Snapshot { command } => {

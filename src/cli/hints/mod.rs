@@ -2,6 +2,7 @@
 
 mod certs;
 mod data;
+mod node;
 mod recover;
 mod sandbox;
 
@@ -19,6 +20,7 @@ use etcdrx::{
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
+use self::node::node_exit;
 use self::recover::playbook_exit;
 use self::sandbox::{salvage_exit, sandbox_exit};
 use super::failure::{Exit, Failure};
@@ -50,6 +52,7 @@ failure_from! {
     membership::Error => membership_exit,
     restore::Error => restore_exit,
     inspect::Error => inspect_exit,
+    etcdrx::node::Error => node_exit,
     apply::Error => apply_exit,
     id::Error => id_exit,
     library::members::Error => members_exit,

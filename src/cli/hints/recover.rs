@@ -1,12 +1,12 @@
 //! The part of the table that is about recoveries.
 
-use etcdrx::host;
 use etcdrx::recovery::execute::{Error, Failure as StepFailure};
 use etcdrx::recovery::judge::Diagnosis;
 use etcdrx::recovery::{journal, playbook};
 
 use super::super::failure::{Exit, Failure};
 use super::etcd_exit;
+use super::node::host_exit;
 
 /// Healthy, something wrong, or nobody reached at all.
 pub(in crate::cli) fn diagnosis_exit(diagnosis: &Diagnosis) -> Exit {
@@ -58,7 +58,7 @@ fn journal_exit(error: &journal::Error) -> (Exit, &'static str) {
 fn step_exit(failure: &StepFailure) -> Exit {
     match failure {
         StepFailure::Etcd { source } => etcd_exit(source).0,
-        StepFailure::Node { source, .. } => host_exit(source),
+        StepFailure::Node { source, .. } => host_exit(source).0,
         StepFailure::Write { .. }
         | StepFailure::Unexpected { .. }
         | StepFailure::NotInTime { .. } => Exit::Failed,
@@ -67,10 +67,6 @@ fn step_exit(failure: &StepFailure) -> Exit {
         StepFailure::Declined { .. } => Exit::Refused,
         StepFailure::Interrupted => Exit::Interrupted,
     }
-}
-
-fn host_exit(_: &host::Error) -> Exit {
-    Exit::Failed
 }
 
 impl From<Error> for Failure {

@@ -142,7 +142,7 @@ impl Recovery<'_> {
             source,
         };
         match host.perform(action).await {
-            Err(host::Error::ByHand { command }) => {
+            Err(host::Error::ByHand { command, .. }) => {
                 if !self.request.operator.by_hand(&node.name, &command) {
                     let what = format!("it was not done by hand: {command}");
                     return Err(Failure::Declined { what });

@@ -266,7 +266,7 @@ impl Recovery<'_> {
     pub(super) async fn clean_up(&self, step: &Step) -> Result<Outcome, Failure> {
         let (node, host) = self.node_of(step)?;
         let path = actions::snapshot_on(node, &self.snapshot_path(), &self.run);
-        if matches!(host, Host::Local) {
+        if matches!(host, Host::Local(_)) {
             return Ok(Outcome::already("it is this machine's own"));
         }
         let command = vec![
