@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
 use super::certs::CertsCommand;
+use super::drill::DrillCommand;
 use super::node::NodeCommand;
 use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
@@ -137,6 +138,12 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// Make data directories that etcd boots from a backup or a snapshot file
     Restore(RestoreArgs),
+    /// Rehearse: boot a backup and prove it
+    Drill {
+        /// What to do
+        #[command(subcommand)]
+        command: DrillCommand,
+    },
     /// What one node must do, by hand or sent by etcdrx
     Node {
         /// What to do

@@ -5,6 +5,7 @@ mod backup;
 mod certs;
 mod check;
 mod context;
+mod drill;
 mod failure;
 mod fetch;
 mod hints;
@@ -80,6 +81,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
                 .await
         }
         Command::Certs { command } => context.or_interrupt(certs::run(&context, &command)).await,
+        Command::Drill { command } => drill::run(&context, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "etcdrx", &mut script);

@@ -2,6 +2,7 @@
 
 mod certs;
 mod data;
+mod drill;
 mod sandbox;
 
 use std::io::ErrorKind;
@@ -16,6 +17,7 @@ use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, so
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
+use self::drill::drill_backup_exit;
 use self::sandbox::{salvage_exit, sandbox_exit};
 use super::failure::{Exit, Failure};
 
@@ -52,6 +54,7 @@ failure_from! {
     pki::Error => pki_exit,
     library::check::Error => certs_check_exit,
     MetricsError => metrics_exit,
+    etcdrx::drill::backup::Error => drill_backup_exit,
     etcdrx::sandbox::Error => sandbox_exit,
     etcdrx::node::salvage::Error => salvage_exit,
 }
