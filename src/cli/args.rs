@@ -9,6 +9,7 @@ use etcdrx::id::ClusterId;
 
 use super::certs::CertsCommand;
 use super::diagnose::DiagnoseArgs;
+use super::drill::DrillCommand;
 use super::node::NodeCommand;
 use super::recover::RecoverArgs;
 use super::restore::RestoreArgs;
@@ -143,6 +144,12 @@ pub(crate) enum Command {
     Diagnose(DiagnoseArgs),
     /// Bring a cluster back: looks, plans, explains, asks, acts; can be killed and resumed
     Recover(Box<RecoverArgs>),
+    /// Rehearse: boot a backup and prove it
+    Drill {
+        /// What to do
+        #[command(subcommand)]
+        command: DrillCommand,
+    },
     /// What one node must do, by hand or sent by etcdrx
     Node {
         /// What to do

@@ -6,6 +6,7 @@ mod certs;
 mod check;
 mod context;
 mod diagnose;
+mod drill;
 mod failure;
 mod fetch;
 mod hints;
@@ -85,6 +86,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
                 .await
         }
         Command::Certs { command } => context.or_interrupt(certs::run(&context, &command)).await,
+        Command::Drill { command } => drill::run(&context, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "etcdrx", &mut script);

@@ -82,7 +82,7 @@ async fn verify_one(
     depth: Depth,
 ) -> Result<Report, Failure> {
     let report = verify(folder, backup, depth, context.screen).await?;
-    if let Err(error) = record(folder, backup, &report, depth, now()).await {
+    if let Err(error) = record(folder, backup, &report, depth.word(), now()).await {
         // A repository that can only be read is still worth verifying.
         context
             .screen

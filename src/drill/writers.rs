@@ -1,10 +1,12 @@
 //! Clients that write, remember what was acknowledged, and hold a cluster to it later.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::etcd::{self, Access, Member};
@@ -15,6 +17,9 @@ pub const PREFIX: &str = "etcdrx-drill/";
 
 /// How long a write may take before it counts as neither done nor not done.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often the count of all writes is looked at.
+const POLL: Duration = Duration::from_millis(5);
 
 /// How long a writer waits after a failure.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -124,6 +129,7 @@ impl Compared {
 pub struct Writers {
     stop: CancellationToken,
     tasks: JoinSet<Written>,
+    acknowledged: Arc<AtomicUsize>,
 }
 
 impl Writers {
@@ -133,6 +139,7 @@ impl Writers {
     #[must_use]
     pub fn start(access: &Access, count: usize, name: &str) -> Self {
         let stop = CancellationToken::new();
+        let acknowledged = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         for number in 0..count {
             let writer = Writer {
@@ -140,10 +147,27 @@ impl Writers {
                 prefix: format!("{PREFIX}{name}/{number:02}/"),
                 endpoint: number,
                 written: Written::default(),
+                acknowledged: Arc::clone(&acknowledged),
             };
             tasks.spawn(writer.write_until(stop.clone()));
         }
-        Self { stop, tasks }
+        Self {
+            stop,
+            tasks,
+            acknowledged,
+        }
+    }
+
+    /// Waits until `more` further writes are acknowledged, and says whether that came about in time.
+    pub async fn wait_for(&self, more: usize, limit: Duration) -> bool {
+        let acknowledged = || self.acknowledged.load(Ordering::Relaxed);
+        let goal = acknowledged() + more;
+        let reached = async {
+            while acknowledged() < goal {
+                sleep(POLL).await;
+            }
+        };
+        timeout(limit, reached).await.is_ok()
     }
 
     /// Lets every client end the write that it is at, and gives what all of them wrote.
@@ -162,6 +186,8 @@ struct Writer {
     prefix: String,
     endpoint: usize,
     written: Written,
+    /// How many writes of all writers are acknowledged.
+    acknowledged: Arc<AtomicUsize>,
 }
 
 impl Writer {
@@ -191,6 +217,7 @@ impl Writer {
         if let Ok(revision) = member.put(&key, &value).await {
             let write = Acknowledged { value, revision };
             self.written.acknowledged.insert(key, write);
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
             true
         } else {
             self.written.ambiguous.insert(key, value);

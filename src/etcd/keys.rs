@@ -25,6 +25,23 @@ impl Member {
         ))
     }
 
+    /// How many keys there are, and as of which revision.
+    ///
+    /// # Errors
+    /// If there is no quorum, or we may not read.
+    pub async fn count_keys(&self) -> Result<(u64, Revision), Error> {
+        let options = GetOptions::new().with_all_keys().with_count_only();
+        let mut client = self.client.clone();
+        let answer = self
+            .answered("a count", client.get("", Some(options)))
+            .await?;
+        let revision = answer.header().map_or(0, ResponseHeader::revision);
+        Ok((
+            u64::try_from(answer.count()).unwrap_or(0),
+            Revision(revision),
+        ))
+    }
+
     /// Every key that begins with `prefix`, in their order, all as of one linearizable read.
     ///
     /// # Errors

@@ -61,6 +61,22 @@ const METRICS: &[(&str, &str)] = &[
         "etcdrx_verify_damaged",
         "Backups that the last verification found damaged.",
     ),
+    (
+        "etcdrx_drill_last_run_timestamp_seconds",
+        "When the last drill of a backup ended.",
+    ),
+    (
+        "etcdrx_drill_last_exit_code",
+        "Exit code of the last drill of a backup; 0 is success.",
+    ),
+    (
+        "etcdrx_drill_last_success_timestamp_seconds",
+        "When a backup was last booted and found to be what it says.",
+    ),
+    (
+        "etcdrx_drill_last_duration_seconds",
+        "How long the last drill of a backup took.",
+    ),
 ];
 
 /// Why the file could not be written; never a reason for a backup to fail.

@@ -147,7 +147,7 @@ pub async fn read_and_judge(
     })
 }
 
-/// Stores what a verification found beside the backup.
+/// Stores what a verification found beside the backup; `how` is [`Depth::word`], or `drill`.
 ///
 /// # Errors
 /// If the store fails.
@@ -155,12 +155,12 @@ pub async fn record(
     folder: &Folder,
     backup: &Backup,
     report: &Report,
-    depth: Depth,
+    how: &str,
     at: DateTime<Utc>,
 ) -> Result<(), repository::Error> {
     let verification = Verification {
         at,
-        how: depth.word().to_owned(),
+        how: how.to_owned(),
         ok: report.is_ok(),
         findings: report.findings.clone(),
     };

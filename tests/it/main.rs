@@ -42,6 +42,7 @@ mod datadir_bytes;
 mod datadir_damage;
 mod datadir_inspect;
 mod datadir_logs;
+mod drill_backup;
 mod etcd_agreement;
 mod etcd_certificates;
 mod etcd_endpoints;

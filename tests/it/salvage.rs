@@ -23,7 +23,7 @@ async fn nothing_that_was_acknowledged_is_lost_when_all_members_are_killed() {
     let mut raised = 0;
     for release in tools::etcd_versions() {
         let cluster = Cluster::of(&release).members(3).start().await;
-        let written = killed_while_written_to(&cluster, Duration::from_millis(700)).await;
+        let written = killed_while_written_to(&cluster).await;
         let furthest = directories(&cluster, furthest(&cluster));
         let before = fingerprints(&furthest);
 
@@ -41,7 +41,7 @@ async fn nothing_that_was_acknowledged_is_lost_when_all_members_are_killed() {
 async fn auth_in_the_data_takes_no_password() {
     for release in tools::etcd_versions() {
         let cluster = Cluster::of(&release).auth().start().await;
-        let written = killed_while_written_to(&cluster, Duration::from_millis(300)).await;
+        let written = killed_while_written_to(&cluster).await;
 
         let salvaged = salvaged(&cluster, &directories(&cluster, 0)).await.unwrap();
 
@@ -63,7 +63,7 @@ async fn a_log_elsewhere_a_learner_and_a_torn_end_are_no_obstacle() {
         })
         .await;
     cluster.add_learner().await;
-    let written = killed_while_written_to(&cluster, Duration::from_millis(500)).await;
+    let written = killed_while_written_to(&cluster).await;
     let directories = Directories {
         wal_dir: Some(wal_dir.clone()),
         ..directories(&cluster, 0)
@@ -145,16 +145,15 @@ async fn an_etcd_that_gives_up_says_why() {
 }
 
 /// Lets 16 clients write, and kills all members at once in the middle of it.
-async fn killed_while_written_to(cluster: &Cluster, time: Duration) -> Written {
+async fn killed_while_written_to(cluster: &Cluster) -> Written {
     let writers = Writers::start(&access(cluster), 16, "salvage");
-    tokio::time::sleep(time).await;
-    cluster.kill_all();
-    let written = writers.stop().await;
+    let limit = Duration::from_secs(20);
     assert!(
-        written.acknowledged.len() > 100,
-        "hardly anything was written"
+        writers.wait_for(200, limit).await,
+        "hardly anything is written"
     );
-    written
+    cluster.kill_all();
+    writers.stop().await
 }
 
 fn access(cluster: &Cluster) -> Access {

@@ -2,6 +2,7 @@
 
 mod certs;
 mod data;
+mod drill;
 mod node;
 mod recover;
 mod sandbox;
@@ -20,6 +21,7 @@ use etcdrx::{
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
+use self::drill::drill_backup_exit;
 use self::node::node_exit;
 use self::recover::playbook_exit;
 use self::sandbox::{salvage_exit, sandbox_exit};
@@ -62,6 +64,7 @@ failure_from! {
     library::check::Error => certs_check_exit,
     MetricsError => metrics_exit,
     recovery::playbook::Error => playbook_exit,
+    etcdrx::drill::backup::Error => drill_backup_exit,
     etcdrx::sandbox::Error => sandbox_exit,
     etcdrx::node::salvage::Error => salvage_exit,
 }
