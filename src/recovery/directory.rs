@@ -91,8 +91,9 @@ pub fn voters(observation: &Observation) -> Vec<&Member> {
 #[must_use]
 pub fn restartable(observation: &Observation) -> Vec<&Member> {
     let can_start = |member: &&Member| match member.class {
-        Class::Ok | Class::NoLeader | Class::Starting => true,
-        Class::Hung => !matches!(data(member), Data::Damaged(_) | Data::Stale(_)),
+        Class::Ok | Class::NoLeader => true,
+        // What runs has its data, unless a look at the node says otherwise: a blank one never counts.
+        Class::Starting | Class::Hung => matches!(data(member), Data::Intact | Data::Unseen),
         Class::Dead => data(member) == Data::Intact,
         Class::Unreachable | Class::Learner | Class::Foreign | Class::Refused => false,
     };

@@ -15,8 +15,8 @@ pub(super) fn plain(plan: &Plan) -> String {
     for warning in &plan.warnings {
         let _ = write!(text, "\nwarning    {warning}");
     }
-    for step in &plan.steps {
-        let _ = write!(text, "\n\n{}", plain_step(step));
+    for group in groups(plan) {
+        let _ = write!(text, "\n\n{}", plain_steps(group));
     }
     let _ = write!(text, "\n\n{}", approval(plan));
     text
@@ -53,22 +53,47 @@ fn lost(plan: &Plan) -> String {
     }
 }
 
-fn plain_step(step: &Step) -> String {
-    let mark = match step.destructive {
-        true => " !",
-        false => "",
+/// The steps, those together that are the same on several nodes.
+fn groups(plan: &Plan) -> impl Iterator<Item = &[Step]> {
+    let steps = plan.steps.as_slice();
+    steps.chunk_by(|one, other| one.action == other.action && one.why == other.why)
+}
+
+/// What steps do that are the same on several nodes: the first one's title, with the names of all.
+fn title(group: &[Step]) -> String {
+    let first = &group[0];
+    let names: Vec<&str> = group
+        .iter()
+        .filter_map(|step| step.node.as_deref())
+        .collect();
+    match (&first.node, names.len()) {
+        (Some(node), 2..) => first.title.replacen(node.as_str(), &names.join(", "), 1),
+        _ => first.title.clone(),
+    }
+}
+
+fn numbers(group: &[Step]) -> String {
+    match group {
+        [only] => only.n.to_string(),
+        [first, .., last] => format!("{}-{}", first.n, last.n),
+        [] => String::new(),
+    }
+}
+
+fn plain_steps(group: &[Step]) -> String {
+    let first = &group[0];
+    let mark = match first.destructive {
+        true => "!",
+        false => " ",
     };
     let mut lines = vec![
-        format!("{:>3}{mark} {}", step.n, step.title),
-        format!("      why   {}", step.why),
-        format!("      risk  {}", step.risk),
-        format!("      back  {}", step.undo),
+        format!("{:>5} {mark} {}", numbers(group), title(group)),
+        format!("        why   {}", first.why),
+        format!("        risk  {}", first.risk),
+        format!("        back  {}", first.undo),
     ];
-    lines.extend(
-        step.commands
-            .iter()
-            .map(|command| format!("      $ {command}")),
-    );
+    let commands = group.iter().flat_map(|step| &step.commands);
+    lines.extend(commands.map(|command| format!("        $ {command}")));
     lines.join("\n")
 }
 
@@ -98,16 +123,22 @@ pub(super) fn markdown(plan: &Plan) -> String {
     for warning in &plan.warnings {
         let _ = writeln!(text, "- **Warning**: {warning}");
     }
-    for step in &plan.steps {
+    for group in groups(plan) {
+        let step = &group[0];
         let mark = if step.destructive { " ⚠" } else { "" };
-        let _ = write!(text, "\n## {}. {}{mark}\n\n", step.n, step.title);
+        let _ = write!(text, "\n## {}. {}{mark}\n\n", numbers(group), title(group));
         let _ = writeln!(
             text,
             "{} *Risk:* {} *Back:* {}",
             step.why, step.risk, step.undo
         );
-        if !step.commands.is_empty() {
-            let _ = write!(text, "\n```sh\n{}\n```\n", step.commands.join("\n"));
+        let commands: Vec<&str> = group
+            .iter()
+            .flat_map(|step| &step.commands)
+            .map(String::as_str)
+            .collect();
+        if !commands.is_empty() {
+            let _ = write!(text, "\n```sh\n{}\n```\n", commands.join("\n"));
         }
     }
     text

@@ -9,14 +9,17 @@ use crate::recovery::observation::{Class, Member, Observation};
 /// Whether a member's directory is its own, sound, and worth starting.
 #[must_use]
 pub fn has_whole_directory(member: &Member) -> bool {
+    directory::data(member) == Data::Intact && !gave_up(member)
+}
+
+/// Whether etcd itself said, when it ended, that it will not come up on its data again: that tells more than the files do.
+pub(super) fn gave_up(member: &Member) -> bool {
     let log = member.node.as_ref().map(|node| node.process.log.as_slice());
     let last_words = log.and_then(last_words::read).map(|(meaning, _)| meaning);
-    // What etcd said when it gave up tells more than the files do.
-    let gave_up = matches!(
+    matches!(
         last_words,
         Some(Meaning::Removed | Meaning::Damaged | Meaning::Blank)
-    );
-    directory::data(member) == Data::Intact && !gave_up
+    )
 }
 
 /// Whether a look at the node proved that etcd does not run there.

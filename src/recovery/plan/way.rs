@@ -1,9 +1,9 @@
 //! Which way out is taken, and with which members.
 
-use super::evidence::{has_whole_directory, is_well};
+use super::evidence::{gave_up, has_whole_directory, is_well};
 use super::{Plan, PlannedMember, Situation, Source, source};
 use crate::node::Running;
-use crate::recovery::directory::voters;
+use crate::recovery::directory::{restartable, voters};
 use crate::recovery::observation::{Class, Member, Observation};
 use crate::recovery::playbook::Way;
 use crate::recovery::scenario::Scenario;
@@ -195,12 +195,9 @@ fn majority(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
 
 /// Whether a quorum comes up if every member that has its data is started; blank ones never count.
 pub(super) fn can_restart(observation: &Observation) -> bool {
-    let coming = voters(observation).into_iter().filter(|member| {
-        let runs = matches!(member.class, Class::Ok | Class::NoLeader | Class::Starting);
-        runs || has_whole_directory(member)
-    });
+    let coming = restartable(observation).into_iter();
     let need = observation.quorum.need;
-    need > 0 && coming.count() >= need
+    need > 0 && coming.filter(|member| !gave_up(member)).count() >= need
 }
 
 /// The members that a restart of the majority starts.
