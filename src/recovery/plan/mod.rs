@@ -246,6 +246,8 @@ impl Plan {
 fn digest(plan: &Plan) -> String {
     let steady = Plan {
         highest_revision: None,
+        // It tells how long ago a backup was taken.
+        lost: String::new(),
         warnings: Vec::new(),
         digest: String::new(),
         ..plan.clone()

@@ -429,7 +429,9 @@ fn the_same_evidence_and_choices_give_the_same_digest_and_others_another() {
     };
     let choices = Choices::of(Scenario::Total);
     let one = planned(&observation(members()), &choices);
-    let again = planned(&observation(members()), &choices);
+    let mut later = observation(members());
+    later.at += chrono::Duration::seconds(3);
+    let again = planned(&later, &choices);
     assert_eq!(one.digest, again.digest);
     let mut other = observation(members());
     other.backups[0].revision = Revision(81);
