@@ -15,7 +15,15 @@ pub(super) fn condition(case: &Case<'_>) -> Found {
     let unreachable = case.of_classes(&[Class::Unreachable]);
     let live = case.of_classes(&[Class::NoLeader]);
     let condition = if has(|source| matches!(source, Source::Restart { .. })) {
-        return Found::certain(Condition::MajorityRestartable).because(restartable(case));
+        let unproven = case
+            .of_classes(&[Class::Hung])
+            .iter()
+            .any(|member| data(member) == Data::Unseen);
+        let found = match unproven {
+            true => Found::likely(Condition::MajorityRestartable),
+            false => Found::certain(Condition::MajorityRestartable),
+        };
+        return found.because(restartable(case));
     } else if !live.is_empty() {
         Condition::MajoritySurvivorLive
     } else if has(|source| matches!(source, Source::Salvage { .. })) {
@@ -66,7 +74,7 @@ fn restartable(case: &Case<'_>) -> Vec<String> {
         .collect()
 }
 
-/// How far each directory reaches: the one that reaches furthest has every write that was acknowledged to it.
+/// How far each directory reaches, and what is of no use, and why.
 fn reach(case: &Case<'_>) -> Vec<String> {
     let line = |one: &Candidate| {
         let (Source::Salvage { member } | Source::Database { member }) = &one.source else {
@@ -77,5 +85,14 @@ fn reach(case: &Case<'_>) -> Vec<String> {
             "the data of {member} reach to raft entry {index} of term {term}"
         ))
     };
-    case.candidates.iter().filter_map(line).collect()
+    let unusable = case.candidates.iter().filter_map(|one| {
+        let (Source::Live { member } | Source::Salvage { member } | Source::Database { member }) =
+            &one.source
+        else {
+            return None;
+        };
+        Some(format!("{member}: {}", one.unusable.as_ref()?))
+    });
+    let reached = case.candidates.iter().filter_map(line);
+    reached.chain(unusable).collect()
 }

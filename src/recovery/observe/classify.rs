@@ -68,8 +68,9 @@ fn client_port(error: &Error) -> Port {
             diagnosis if diagnosis.is_tls() => Port::Listens,
             _ => Port::NoWay,
         },
-        Error::TimedOut { .. } | Error::Call { .. } => Port::Hung,
+        Error::TimedOut { .. } => Port::Hung,
         error if error.is_refusal() => Port::Listens,
+        // Whoever answers with an error to the question how it is, is most likely no etcd.
         _ => Port::NoWay,
     }
 }
