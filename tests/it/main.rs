@@ -43,6 +43,7 @@ mod datadir_damage;
 mod datadir_inspect;
 mod datadir_logs;
 mod drill_backup;
+mod drill_recovery;
 mod etcd_agreement;
 mod etcd_certificates;
 mod etcd_endpoints;
