@@ -1,7 +1,17 @@
 //! Rehearsals: a backup booted and proven, a scratch cluster broken and brought back.
 
 pub mod backup;
+mod breakage;
+mod files;
+mod prove;
+pub mod rehearsal;
+mod script;
+pub mod site;
 pub mod writers;
 
 pub use backup::{Drilled, drill_backup};
+pub use breakage::Break;
+pub use rehearsal::{Exercise, Rehearsal, rehearse};
+pub use script::Script;
+pub use site::{Plan, Site};
 pub use writers::{Acknowledged, Compared, Writers, Written};

@@ -1,9 +1,8 @@
 //! Clients that write, remember what was acknowledged, and hold a cluster to it later.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -40,6 +39,8 @@ pub struct Written {
     pub acknowledged: BTreeMap<String, Acknowledged>,
     /// The values of writes that failed or got no answer: they may be there or not.
     pub ambiguous: BTreeMap<String, String>,
+    /// The longest time in which no write was acknowledged, of any client.
+    pub longest_gap: Duration,
 }
 
 impl Written {
@@ -47,6 +48,7 @@ impl Written {
     pub fn extend(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.ambiguous.extend(other.ambiguous);
+        self.longest_gap = self.longest_gap.max(other.longest_gap);
     }
 
     /// The newest revision that was acknowledged.
@@ -129,38 +131,53 @@ impl Compared {
 pub struct Writers {
     stop: CancellationToken,
     tasks: JoinSet<Written>,
-    acknowledged: Arc<AtomicUsize>,
+    count: Arc<Mutex<Count>>,
+}
+
+/// What all clients together got acknowledged.
+struct Count {
+    acknowledged: usize,
+    last: Instant,
+    longest_gap: Duration,
+}
+
+impl Count {
+    fn acknowledge(&mut self) {
+        self.acknowledged += 1;
+        self.longest_gap = self.longest_gap.max(self.last.elapsed());
+        self.last = Instant::now();
+    }
 }
 
 impl Writers {
-    /// Starts `count` clients, each of which writes one key after the other through whichever endpoint answers.
+    /// Starts so many clients, each of which writes one key after the other through whichever endpoint answers.
     ///
     /// `name` is part of their keys: no two starts on one cluster may have the same.
     #[must_use]
-    pub fn start(access: &Access, count: usize, name: &str) -> Self {
+    pub fn start(access: &Access, clients: usize, name: &str) -> Self {
         let stop = CancellationToken::new();
-        let acknowledged = Arc::new(AtomicUsize::new(0));
+        let count = Arc::new(Mutex::new(Count {
+            acknowledged: 0,
+            last: Instant::now(),
+            longest_gap: Duration::ZERO,
+        }));
         let mut tasks = JoinSet::new();
-        for number in 0..count {
+        for number in 0..clients {
             let writer = Writer {
                 access: access.clone(),
                 prefix: format!("{PREFIX}{name}/{number:02}/"),
                 endpoint: number,
                 written: Written::default(),
-                acknowledged: Arc::clone(&acknowledged),
+                count: Arc::clone(&count),
             };
             tasks.spawn(writer.write_until(stop.clone()));
         }
-        Self {
-            stop,
-            tasks,
-            acknowledged,
-        }
+        Self { stop, tasks, count }
     }
 
     /// Waits until `more` further writes are acknowledged, and says whether that came about in time.
     pub async fn wait_for(&self, more: usize, limit: Duration) -> bool {
-        let acknowledged = || self.acknowledged.load(Ordering::Relaxed);
+        let acknowledged = || lock(&self.count).acknowledged;
         let goal = acknowledged() + more;
         let reached = async {
             while acknowledged() < goal {
@@ -177,6 +194,7 @@ impl Writers {
         while let Some(of_one) = self.tasks.join_next().await {
             written.extend(of_one.expect("a writer does not panic"));
         }
+        written.longest_gap = lock(&self.count).longest_gap;
         written
     }
 }
@@ -186,8 +204,11 @@ struct Writer {
     prefix: String,
     endpoint: usize,
     written: Written,
-    /// How many writes of all writers are acknowledged.
-    acknowledged: Arc<AtomicUsize>,
+    count: Arc<Mutex<Count>>,
+}
+
+fn lock(count: &Mutex<Count>) -> MutexGuard<'_, Count> {
+    count.lock().expect("nobody panics while counting")
 }
 
 impl Writer {
@@ -217,7 +238,7 @@ impl Writer {
         if let Ok(revision) = member.put(&key, &value).await {
             let write = Acknowledged { value, revision };
             self.written.acknowledged.insert(key, write);
-            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            lock(&self.count).acknowledge();
             true
         } else {
             self.written.ambiguous.insert(key, value);
@@ -247,6 +268,7 @@ mod tests {
         let written = Written {
             acknowledged: acknowledged.into(),
             ambiguous: ambiguous.into(),
+            longest_gap: Duration::ZERO,
         };
         let found = [
             ("kept", write("kept", 5)),

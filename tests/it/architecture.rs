@@ -16,7 +16,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("etcd_client", &["etcd/"]),
     ("indicatif", &["cli/"]),
     // A file of the log is allocated before it is written, and free space is asked for; processes are looked at and ended.
-    ("nix", &["cli/", "datadir/", "node/", "sandbox/"]),
+    ("nix", &["cli/", "datadir/", "drill/", "node/", "sandbox/"]),
     ("object_store", &["repository/"]),
     // What stands in a line of a log is found by patterns, all of them at once.
     ("regex", &["certs/"]),

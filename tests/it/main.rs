@@ -47,6 +47,7 @@ mod diagnose_lookalikes;
 mod diagnose_majority;
 mod diagnose_members;
 mod diagnose_setup;
+mod drill_recovery;
 mod etcd_agreement;
 mod etcd_certificates;
 mod etcd_endpoints;
