@@ -29,4 +29,5 @@ pub mod repository;
 pub mod restore;
 pub mod retention;
 pub mod source;
+pub mod upgrade;
 pub mod verify;

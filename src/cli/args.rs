@@ -11,6 +11,7 @@ use super::certs::CertsCommand;
 use super::node::NodeCommand;
 use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
+use super::upgrade::UpgradeArgs;
 
 /// Backups of etcd that prove themselves
 #[derive(Debug, Parser)]
@@ -196,6 +197,9 @@ pub(crate) struct InitArgs {
 /// `check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) upgrade: UpgradeArgs,
+
     #[command(flatten)]
     pub(crate) etcd: EtcdArgs,
 

@@ -19,6 +19,7 @@ mod screen;
 mod show;
 mod signals;
 mod snapshot;
+mod upgrade;
 mod verify;
 
 use std::io;

@@ -82,4 +82,7 @@ mod store_round_trip;
 mod store_setup;
 mod store_specimen;
 mod tiny;
+mod upgrade_servers;
+mod upgrade_settings;
+mod upgrade_table;
 mod verify_deep;

@@ -2,6 +2,7 @@
 
 mod certs;
 mod data;
+mod upgrade;
 
 use std::io::ErrorKind;
 
@@ -15,6 +16,7 @@ use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, so
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
+use self::upgrade::upgrade_exit;
 use super::failure::{Exit, Failure};
 
 /// Makes a failure of each kind of error by the function that knows it.
@@ -50,6 +52,7 @@ failure_from! {
     pki::Error => pki_exit,
     library::check::Error => certs_check_exit,
     MetricsError => metrics_exit,
+    etcdrx::upgrade::Error => upgrade_exit,
 }
 
 fn certs_check_exit(_: &library::check::Error) -> (Exit, &'static str) {
