@@ -32,4 +32,5 @@ pub mod restore;
 pub mod retention;
 pub mod sandbox;
 pub mod source;
+pub mod upgrade;
 pub mod verify;

@@ -14,6 +14,7 @@ use super::node::NodeCommand;
 use super::recover::RecoverArgs;
 use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
+use super::upgrade::UpgradeArgs;
 
 /// Backups of etcd that prove themselves
 #[derive(Debug, Parser)]
@@ -209,6 +210,9 @@ pub(crate) struct InitArgs {
 /// `check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) upgrade: UpgradeArgs,
+
     #[command(flatten)]
     pub(crate) etcd: EtcdArgs,
 

@@ -23,6 +23,7 @@ mod screen;
 mod show;
 mod signals;
 mod snapshot;
+mod upgrade;
 mod verify;
 
 use std::io;

@@ -241,7 +241,7 @@ fn unquoted(word: &str) -> &str {
 }
 
 /// A value as it would stand behind a flag.
-fn text_of(value: &Value) -> String {
+pub(super) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
@@ -269,7 +269,7 @@ struct Container {
     args: Vec<String>,
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(text: &str, origin: &str) -> Result<T, Error> {
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(text: &str, origin: &str) -> Result<T, Error> {
     serde_saphyr::from_str(text).map_err(|error| Error::NotEtcd {
         origin: origin.to_owned(),
         problem: error.to_string(),

@@ -30,7 +30,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("strsim", &["config/"]),
     ("tokio_rustls", &["etcd/"]),
     // Flags are the last layer of a configuration, and layers are TOML; so are profiles, and what `certs explain` knows.
-    ("toml", &["certs/", "cli/", "config/"]),
+    // And what each version of etcd knows.
+    ("toml", &["certs/", "cli/", "config/", "upgrade/"]),
     ("tracing_subscriber", &["cli/"]),
     ("x509_parser", &["certs/"]),
     // The tests of backend/ unpack what real servers streamed.
@@ -82,7 +83,7 @@ const FLOORS: &[&[&str]] = &[
     &["sandbox"],
     &["node"],
     &["host"],
-    &["recovery"],
+    &["recovery", "upgrade"],
     &["drill"],
 ];
 

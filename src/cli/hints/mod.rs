@@ -6,6 +6,7 @@ mod drill;
 mod node;
 mod recover;
 mod sandbox;
+mod upgrade;
 
 use std::io::ErrorKind;
 
@@ -25,6 +26,7 @@ use self::drill::drill_backup_exit;
 use self::node::node_exit;
 use self::recover::playbook_exit;
 use self::sandbox::{salvage_exit, sandbox_exit};
+use self::upgrade::upgrade_exit;
 use super::failure::{Exit, Failure};
 
 pub(super) use self::recover::diagnosis_exit;
@@ -67,6 +69,7 @@ failure_from! {
     etcdrx::drill::backup::Error => drill_backup_exit,
     etcdrx::sandbox::Error => sandbox_exit,
     etcdrx::node::salvage::Error => salvage_exit,
+    etcdrx::upgrade::Error => upgrade_exit,
 }
 
 fn certs_check_exit(_: &library::check::Error) -> (Exit, &'static str) {
