@@ -200,7 +200,7 @@ pub fn abort(setting: &Setting<'_>) -> Result<Aborted, Error> {
 }
 
 /// Makes the certificates of the authorities anew with the keys that they have: what they signed stays valid, and members may
-/// be restarted at any time before the old ones end.
+/// be restarted at any time before the old ones end. Where those have ended, all members must be restarted.
 ///
 /// # Errors
 /// If an authority's key is not here, or a rotation has begun.
@@ -220,7 +220,9 @@ pub fn extend(setting: &Setting<'_>) -> Result<Generated, Error> {
         let kind = turn.rotation.kind;
         let issue = |source| Error::Issue { source };
         let old = turn.rotation.old.clone();
-        let authority = Authority::open(old, key, setting.now).map_err(issue)?;
+        // One that has ended is what this is for as well: it is judged by its last moment.
+        let last = old.not_after.min(setting.now);
+        let authority = Authority::open(old, key, last).map_err(issue)?;
         let profile = (setting.profiles)(kind);
         let certificate = authority.extend(&profile, setting.now).map_err(issue)?;
         work.note(kind, &turn.pair.certificate, true, &certificate);

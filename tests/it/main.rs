@@ -15,6 +15,7 @@ mod certs_check_flags;
 mod certs_check_lists;
 mod certs_check_machine;
 mod certs_check_setup;
+mod certs_ended;
 mod certs_explain;
 mod certs_explain_live;
 mod certs_forge;

@@ -104,7 +104,8 @@ pub(super) async fn run(context: &Context<'_>, command: &RotateCommand) -> Outco
 const BEGUN: &str = "next: copy every bundle to its member and ca.crt to every client, restart the members one by one, each when the \
     one before is healthy, and then: etcdrx certs rotate-ca reissue";
 const EXTENDED: &str = "next: copy every bundle to its member and ca.crt to every client; restart the members one by one at any time \
-    before the old certificate ends. Certificates that the authority issued stay valid";
+    before the old certificate ends; if it has ended, all of them, one right after the other. Certificates that the authority \
+    issued stay valid until they end themselves: `etcdrx certs renew --due` before you copy";
 const REISSUED: &str = "next: copy certificates and keys to members and clients (no restart), and when every client has its new one: \
     etcdrx certs rotate-ca finish";
 const FINISHED: &str = "next: copy every bundle to its member and ca.crt to every client, and restart the members one by one; then \
