@@ -38,6 +38,12 @@ pub enum Error {
     Encode { source: rcgen::Error },
 }
 
+/// Whether the signature of a list is that of an authority.
+pub(super) fn is_signed_by(list: &CertificateRevocationList<'_>, authority: &Certificate) -> bool {
+    let key = SubjectPublicKeyInfo::from_der(&authority.key.der);
+    key.is_ok_and(|(_, key)| list.verify_signature(&key).is_ok())
+}
+
 /// The serial numbers that are revoked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RevocationList {
@@ -62,12 +68,11 @@ impl RevocationList {
                 problem: format!("{} bytes follow it", rest.len()),
             });
         }
-        let not_signed = || Error::NotSigned {
-            authority: authority.subject.text.clone(),
-        };
-        let (_, key) =
-            SubjectPublicKeyInfo::from_der(&authority.key.der).map_err(|_| not_signed())?;
-        list.verify_signature(&key).map_err(|_| not_signed())?;
+        if !is_signed_by(&list, authority) {
+            return Err(Error::NotSigned {
+                authority: authority.subject.text.clone(),
+            });
+        }
         let number = list
             .crl_number()
             .and_then(|number| u64::try_from(number).ok());

@@ -174,6 +174,14 @@ impl Failure {
         )
     }
 
+    pub(super) fn no_such_user(problem: &str) -> Self {
+        Self::plain(
+            Exit::Usage,
+            problem,
+            "--as-user names the user as whom etcd runs here; its number does as well",
+        )
+    }
+
     pub(super) fn no_hosts() -> Self {
         Self::plain(
             Exit::Usage,

@@ -1,6 +1,7 @@
 //! How a member of etcd is started: its flags, from wherever they stand, all under the names of the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -58,6 +59,14 @@ pub struct EtcdFlags {
     pub ignored: Vec<String>,
     /// Lines of the unit that reload etcd with a signal, which ends it.
     pub reloads: Vec<String>,
+    /// Those of the flags that are set by a variable only: etcd passes over one that it does not know.
+    pub variables: BTreeSet<String>,
+    /// Files that a unit names and that could not be read: what they say is not known.
+    pub unread: Vec<PathBuf>,
+    /// As whom etcd runs, by name or number, where that is said.
+    pub user: Option<String>,
+    /// Its groups beside the user's own, by name or number.
+    pub groups: Vec<String>,
 }
 
 impl EtcdFlags {
@@ -82,73 +91,6 @@ impl EtcdFlags {
             }
         }
         Ok(flags)
-    }
-
-    /// Reads the manifest of a pod: the command and the arguments of its containers.
-    ///
-    /// # Errors
-    /// If it is no such manifest.
-    pub fn from_manifest(text: &str, origin: &str) -> Result<Self, Error> {
-        let pod: Pod = parse(text, origin)?;
-        let containers = pod.spec.containers.iter();
-        let words = containers.flat_map(|one| one.command.iter().chain(&one.args));
-        Ok(Self::from_words(words.map(String::as_str)))
-    }
-
-    /// Reads a file of variables, as a unit's `EnvironmentFile` names it: `ETCD_NAME=...`, the last one of a name counts.
-    #[must_use]
-    pub fn from_environment(text: &str) -> Self {
-        Self {
-            values: variables_of(text).collect(),
-            ..Self::default()
-        }
-    }
-
-    /// Reads a unit of systemd: the command that it starts, and the variables that it sets.
-    #[must_use]
-    pub fn from_unit(text: &str) -> Self {
-        Self::from_unit_and_files(text, |_| None)
-    }
-
-    /// As [`from_unit`](Self::from_unit), with the files of variables that it names, as far as `read` gives them.
-    ///
-    /// A flag beats a variable, and a variable of a file one of the unit (`systemd.exec(5)`).
-    #[must_use]
-    pub fn from_unit_and_files(text: &str, read: impl Fn(&str) -> Option<String>) -> Self {
-        let joined = text.replace("\\\n", " ");
-        let mut flags = Self::default();
-        let mut variables = BTreeMap::new();
-        let mut of_files = BTreeMap::new();
-        for line in joined.lines() {
-            let Some((key, value)) = line.trim().split_once('=') else {
-                continue;
-            };
-            let words = value.split_whitespace().map(unquoted);
-            match key.trim() {
-                "ExecStart" => {
-                    flags = Self {
-                        reloads: flags.reloads,
-                        ..Self::from_words(words)
-                    }
-                }
-                "ExecReload" if value.contains("HUP") => {
-                    flags.reloads.push(value.trim().to_owned());
-                }
-                "Environment" if value.trim().is_empty() => variables.clear(),
-                "Environment" => variables.extend(words.filter_map(of_variable)),
-                "EnvironmentFile" if value.trim().is_empty() => of_files.clear(),
-                "EnvironmentFile" => {
-                    let path = unquoted(value.trim().trim_start_matches('-'));
-                    let text = read(path).unwrap_or_default();
-                    of_files.extend(variables_of(&text));
-                }
-                _ => {}
-            }
-        }
-        for (name, value) in of_files.into_iter().chain(variables) {
-            flags.values.entry(name).or_insert(value);
-        }
-        flags
     }
 
     /// Reads words of a command line, as `--name=value` or `--name value`.
@@ -195,6 +137,20 @@ impl EtcdFlags {
         values.map(str::trim).filter(|value| !value.is_empty())
     }
 
+    /// Takes what variables say, such as `ETCD_CERT_FILE`; a flag beats its variable.
+    pub(super) fn take_variables(&mut self, variables: &BTreeMap<String, String>) {
+        for (name, value) in variables {
+            let Some(name) = name.strip_prefix("ETCD_") else {
+                continue;
+            };
+            let flag = name.to_ascii_lowercase().replace('_', "-");
+            if !self.values.contains_key(&flag) {
+                self.variables.insert(flag.clone());
+                self.values.insert(flag, value.clone());
+            }
+        }
+    }
+
     fn take_section(&mut self, is_peer: bool, section: serde_json::Map<String, Value>) {
         for (key, value) in section {
             let known = SECURITY.iter().find(|(name, ..)| *name == key);
@@ -213,27 +169,18 @@ impl EtcdFlags {
     }
 }
 
-/// Whether a key at the top of a configuration file belongs into a section, or is a flag that has no key at all.
+/// Whether a key at the top of a configuration file belongs into a section, is a flag that has no key at all, or the name of a
+/// section with a slip of the pen: with that, a whole section is ignored.
 fn is_of_a_section(name: &str) -> bool {
+    const MOST_SLIPS: usize = 3;
     const FLAGS_ONLY: [&str; 2] = ["client-crl-file", "peer-crl-file"];
     let in_section = SECURITY
         .iter()
         .any(|(key, client, peer)| [key, client, peer].contains(&&name));
-    in_section || FLAGS_ONLY.contains(&name) || name == "crl-file"
-}
-
-/// The variables of etcd in a file of variables, in their order.
-fn variables_of(text: &str) -> impl Iterator<Item = (String, String)> {
-    let joined = text.replace("\\\n", "");
-    let lines: Vec<String> = joined.lines().map(|line| line.trim().to_owned()).collect();
-    lines.into_iter().filter_map(|line| of_variable(&line))
-}
-
-/// A variable of etcd, such as `ETCD_CERT_FILE=/x`, as the flag that it stands for.
-fn of_variable(text: &str) -> Option<(String, String)> {
-    let (name, value) = text.strip_prefix("ETCD_")?.split_once('=')?;
-    let flag = name.to_ascii_lowercase().replace('_', "-");
-    Some((flag, unquoted(value).to_owned()))
+    let is_slip = [CLIENT_SECTION, PEER_SECTION]
+        .iter()
+        .any(|section| strsim::damerau_levenshtein(section, name) <= MOST_SLIPS);
+    in_section || is_slip || FLAGS_ONLY.contains(&name) || name == "crl-file"
 }
 
 fn unquoted(word: &str) -> &str {
@@ -248,25 +195,6 @@ pub(super) fn text_of(value: &Value) -> String {
         Value::Array(values) => values.iter().map(text_of).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
-}
-
-/// A pod's manifest, as far as the command of its containers.
-#[derive(Debug, Deserialize)]
-struct Pod {
-    spec: PodSpec,
-}
-
-#[derive(Debug, Deserialize)]
-struct PodSpec {
-    containers: Vec<Container>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Container {
-    #[serde(default)]
-    command: Vec<String>,
-    #[serde(default)]
-    args: Vec<String>,
 }
 
 pub(super) fn parse<T: for<'de> Deserialize<'de>>(text: &str, origin: &str) -> Result<T, Error> {
@@ -293,6 +221,7 @@ peer-transport-security:
   trusted-ca-file: /pki/ca.crt
   allowed-cn: [a, b]
 trusted-ca-file: /pki/ca.crt
+client_transport_security: {}
 ";
         let flags = EtcdFlags::from_config(text, "etcd.conf.yml").unwrap();
 
@@ -300,52 +229,11 @@ trusted-ca-file: /pki/ca.crt
         assert_eq!(flags.get("cert-file"), Some("/pki/server.crt"));
         assert_eq!(flags.get("peer-trusted-ca-file"), Some("/pki/ca.crt"));
         assert_eq!(flags.get("peer-cert-allowed-cn"), Some("a,b"));
-        let ignored = ["client-transport-security.crl-file", "trusted-ca-file"];
+        let ignored = [
+            "client-transport-security.crl-file",
+            "client_transport_security",
+            "trusted-ca-file",
+        ];
         assert_eq!(flags.ignored, ignored);
-    }
-
-    #[test]
-    fn a_unit_tells_flags_variables_and_a_deadly_reload() {
-        let text = "\
-[Service]
-Environment=\"ETCD_CERT_FILE=/a.crt\" ETCD_NAME=m1
-ExecStart=/usr/bin/etcd --name m2 \\
-  --client-cert-auth --key-file='/a.key'
-ExecReload=/bin/kill -HUP $MAINPID
-";
-        let flags = EtcdFlags::from_unit(text);
-
-        assert_eq!(flags.get("name"), Some("m2"));
-        assert_eq!(flags.get("cert-file"), Some("/a.crt"));
-        assert_eq!(flags.get("key-file"), Some("/a.key"));
-        assert!(flags.is_on("client-cert-auth"));
-        assert_eq!(flags.reloads, ["/bin/kill -HUP $MAINPID"]);
-    }
-
-    #[test]
-    fn a_file_of_variables_beats_those_of_the_unit_and_yields_to_flags() {
-        let file = "# a comment\n; another\nETCD_NAME=\"m3\"\nETCD_DATA_DIR=/file\nETCD_DATA_DIR='/last'\nOTHER=x\n";
-        let unit = "\
-EnvironmentFile=-/etc/default/etcd
-Environment=ETCD_NAME=m1 ETCD_DATA_DIR=/unit ETCD_WAL_DIR=/wal
-ExecStart=/usr/bin/etcd --name=m2
-";
-        let read = |path: &str| (path == "/etc/default/etcd").then(|| file.to_owned());
-        let flags = EtcdFlags::from_unit_and_files(unit, read);
-
-        assert_eq!(flags.get("name"), Some("m2"));
-        assert_eq!(flags.get("data-dir"), Some("/last"));
-        assert_eq!(flags.get("wal-dir"), Some("/wal"));
-        assert_eq!(EtcdFlags::from_environment(file).values.len(), 2);
-    }
-
-    #[test]
-    fn a_manifest_tells_its_command_and_arguments() {
-        let text =
-            "spec:\n  containers:\n  - command: [etcd, --cert-file=/a]\n    args: [--auto-tls]\n";
-        let flags = EtcdFlags::from_manifest(text, "etcd.yaml").unwrap();
-        assert_eq!(flags.get("cert-file"), Some("/a"));
-        assert!(flags.is_on("auto-tls"));
-        assert!(EtcdFlags::from_manifest("kind: Pod\n", "etcd.yaml").is_err());
     }
 }

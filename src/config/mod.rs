@@ -7,6 +7,8 @@ mod keys;
 mod layers;
 mod member_urls;
 mod node;
+mod pod;
+mod unit;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +28,7 @@ pub use keys::{KEYS, Key, Kind};
 pub use layers::Layers;
 pub use member_urls::MemberUrls;
 pub use node::{Node, Reach, Service, ServiceKind, Settings};
+pub use unit::ReadText;
 
 /// Why there is no usable configuration.
 #[expect(missing_docs, reason = "the messages name the fields")]

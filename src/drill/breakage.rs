@@ -54,7 +54,7 @@ impl Break {
     #[must_use]
     pub fn of(scenario: Scenario) -> Self {
         match scenario {
-            Scenario::Leader => Self::Kill,
+            Scenario::Leader | Scenario::Space => Self::Kill,
             Scenario::Follower | Scenario::Majority | Scenario::Total => Self::DiskLoss,
         }
     }
@@ -67,6 +67,8 @@ impl Break {
                 !matches!(self, Self::RestartedSurvivor | Self::DeadSurvivor)
             }
             Scenario::Majority => true,
+            // A full database breaks no member.
+            Scenario::Space => false,
             // With data left it would be no total loss.
             Scenario::Total => self == Self::DiskLoss,
         }

@@ -251,6 +251,7 @@ async fn victims(site: &Site, exercise: Exercise) -> Result<BTreeSet<usize>, Err
         // So many that the others are no quorum.
         Scenario::Majority => from(exercise.pick, count - count.div_ceil(2) + 1).collect(),
         Scenario::Total => (0..count).collect(),
+        Scenario::Space => BTreeSet::new(),
     })
 }
 

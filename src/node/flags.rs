@@ -53,7 +53,7 @@ pub(super) struct Read {
 pub(super) async fn read(settings: &Settings) -> Result<Read, Error> {
     if let Settings::Unit { unit } = settings {
         let text = systemd::text(unit).await?;
-        let flags = EtcdFlags::from_unit_and_files(&text, |path| fs::read_to_string(path).ok());
+        let flags = EtcdFlags::from_unit_alone(&text, &|path| fs::read_to_string(path).ok());
         return match flags.get("config-file") {
             Some(path) => read_file(Path::new(path), EtcdFlags::from_config),
             None => Ok(Read {
@@ -118,7 +118,7 @@ pub(super) async fn forced(
         Some(Service::Systemd { unit }) => {
             let text = systemd::text(unit).await.unwrap_or_default();
             let is_new = read.is_none_or(|read| read.text != text);
-            if is_new && EtcdFlags::from_unit(&text).is_on(FORCE) {
+            if is_new && EtcdFlags::from_unit_alone(&text, &|_| None).is_on(FORCE) {
                 places.push(place_in(unit, &text));
             }
         }

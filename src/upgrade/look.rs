@@ -10,7 +10,7 @@ use super::facts::{Data, Facts, Live, Snapshot};
 use super::{Error, Minor, Settings};
 use crate::backend::{self, AlarmKind, Store, contents};
 use crate::backup::PROBE;
-use crate::certs::check::read_member;
+use crate::certs::check::add_started;
 use crate::config::{Node, Reach, Settings as Place};
 use crate::datadir::inspect::is_held;
 use crate::datadir::{snap, wal};
@@ -268,7 +268,8 @@ fn look_at_certificates(settings: &Settings, facts: &mut Facts) {
             .push(Finding::note("certificates-not-seen", message));
         return;
     }
-    let mut member = read_member(settings.flags.clone());
-    member.name.clone_from(&settings.member);
-    facts.certificates.members.push(member);
+    add_started(settings.flags.clone(), &mut facts.certificates);
+    if let Some(member) = facts.certificates.members.last_mut() {
+        member.name.clone_from(&settings.member);
+    }
 }

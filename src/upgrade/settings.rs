@@ -248,7 +248,7 @@ fn with_drop_ins(unit: Text) -> Result<Vec<Text>, Error> {
 
 fn of_unit(texts: &mut Vec<Text>) -> Result<(Vec<Setting>, EtcdFlags), Error> {
     let whole: String = texts.iter().map(|one| one.text.clone() + "\n").collect();
-    let mut flags = EtcdFlags::from_unit(&whole);
+    let mut flags = EtcdFlags::from_unit_alone(&whole, &|_| None);
     let mut settings = of_command_line(texts, &flags);
     for line in whole.lines() {
         let Some(path) = line.trim().strip_prefix("EnvironmentFile=") else {

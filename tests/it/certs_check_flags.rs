@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use rcgen::{CertificateRevocationListParams, SanType, SerialNumber};
+use rcgen::SanType;
 
-use crate::certs_check_setup::Pki;
-use crate::certs_forge::{Authority, DAY};
+use crate::certs_check_setup::{Pki, codes};
+use crate::certs_forge::{DAY, Forged, expired};
 
 #[test]
 fn names_are_held_against_the_flags() {
@@ -163,48 +163,153 @@ fn flags_of_a_unit_are_found_wanting() {
 }
 
 #[test]
-fn revocation_lists_that_refuse_everybody_are_found() {
+fn what_keeps_etcd_from_starting_is_found() {
+    const NEEDED: &str = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
     let pki = Pki::good();
-    let list = |by: &Authority, next: i64| {
-        let mut leaf = Authority::params("x");
-        leaf.not_after = leaf.not_before + DAY * u32::try_from(next.abs()).unwrap();
-        let params = CertificateRevocationListParams {
-            this_update: leaf.not_before - DAY,
-            next_update: if next < 0 {
-                leaf.not_before
-            } else {
-                leaf.not_after
-            },
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: vec![],
-            key_identifier_method: rcgen::KeyIdMethod::Sha256,
-        };
-        params.signed_by(&by.0).unwrap()
-    };
-    let ca = pki.path("m1/ca.crt").display().to_string();
-    let found = |content: &[u8]| {
-        pki.write("crl", content);
-        let crl = pki.path("crl").display().to_string();
+    let cert = pki.path("m1/server.crt").display().to_string();
+    let of_rsa = format!("--cert-file={cert} --cipher-suites={NEEDED}");
+    let cases = [
+        ("--tls-min-version=TLS1.1", "c01-tls-version", "error"),
+        (
+            "--tls-min-version=TLS1.3 --tls-max-version=TLS1.2",
+            "c01-tls-version",
+            "error",
+        ),
+        (
+            &format!("--tls-min-version=TLS1.3 --cipher-suites={NEEDED}"),
+            "c01-cipher-suites",
+            "error",
+        ),
+        (&of_rsa, "c01-cipher-suites", "warning"),
+        (
+            &format!("{of_rsa} --tls-max-version=TLS1.2"),
+            "c01-cipher-suites",
+            "error",
+        ),
+    ];
+    for (flags, code, severity) in cases {
         let unit = pki.path("etcd.service");
-        let flags = format!("--client-cert-auth --trusted-ca-file={ca} --client-crl-file={crl}");
         fs::write(&unit, format!("ExecStart=/usr/bin/etcd {flags}\n")).unwrap();
-        let codes = pki.codes(&["--unit", &unit.to_string_lossy()]);
-        codes.into_iter().collect::<Vec<_>>()
-    };
-    let good = list(&pki.ca, 30);
 
-    assert!(found(good.der()).is_empty());
-    assert_eq!(found(good.pem().unwrap().as_bytes()), ["v15-pem"]);
-    assert_eq!(
-        found(&[good.der().as_ref(), good.der()].concat()),
-        ["v15-more-than-one"]
+        let output = pki.check(&["--unit", &unit.to_string_lossy()]);
+
+        let found = codes(&output);
+        assert!(found.iter().eq([code]), "{flags}: {output:?}");
+        let severity = format!("\"severity\": \"{severity}\"");
+        assert!(output.stdout.contains(&severity), "{flags}: {output:?}");
+    }
+}
+
+#[test]
+fn certificates_that_etcd_made_for_itself_end_unnoticed_but_here() {
+    let pki = Pki::good();
+    let config = format!(
+        "client-transport-security: {{auto-tls: true}}\ndata-dir: {}\n",
+        pki.folder.path().display()
     );
-    assert_eq!(found(b"text"), ["v15-damaged"]);
+    fs::write(pki.path("auto.yml"), config).unwrap();
+    let found = |made: &Forged| {
+        pki.write("fixtures/client/cert.pem", &made.cert);
+        let config = pki.path("auto.yml").display().to_string();
+        let output = pki.check(&["--config-file", &config]);
+        (output.code, codes(&output).into_iter().next())
+    };
+    let code = Some("c01-auto-tls-ends".to_owned());
+
+    assert_eq!(found(&pki.ca.leaf(|_| ())), (0, None));
+    let soon = pki
+        .ca
+        .leaf(|params| params.not_after = params.not_before + DAY * 20);
+    assert_eq!(found(&soon), (0, code.clone()));
+    assert_eq!(found(&pki.ca.leaf(expired)), (3, code));
+}
+
+/// A flag that is gone ends etcd; in a variable or in the configuration file it is passed over.
+#[test]
+fn what_a_release_does_not_know_is_found_wherever_it_stands() {
+    let pki = Pki::good();
+    let unit = pki.path("etcd.service").display().to_string();
+    let of_unit = |lines: &str| {
+        fs::write(&unit, lines).unwrap();
+        let output = pki.check(&["--unit", &unit, "--for-version", "3.7"]);
+        (output.code, codes(&output).into_iter().next())
+    };
+    let flag = Some("c02-flag-gone".to_owned());
+
+    let gone = "--experimental-memory-mlock";
     assert_eq!(
-        found(list(&pki.peer_ca, 30).der()),
-        ["v15-of-another-authority"]
+        of_unit(&format!("ExecStart=etcd {gone}")),
+        (3, flag.clone())
     );
-    assert_eq!(found(list(&pki.ca, -1).der()), ["v15-overdue"]);
-    fs::remove_file(pki.path("crl")).unwrap();
+    let variable = "Environment=ETCD_EXPERIMENTAL_MEMORY_MLOCK=true\nExecStart=etcd";
+    assert_eq!(of_unit(variable), (0, flag.clone()));
+    assert_eq!(of_unit("ExecStart=etcd --debug"), (3, flag.clone()));
+    let value = Some("c02-value-gone".to_owned());
+    assert_eq!(
+        of_unit("ExecStart=etcd --logger=capnslog"),
+        (3, value.clone())
+    );
+    assert_eq!(
+        of_unit("ExecStart=etcd --v2-deprecation=not-yet"),
+        (3, value)
+    );
+    let config = pki.config("enable-v2: true", "").display().to_string();
+    let output = pki.check(&["--config-file", &config, "--for-version", "3.6"]);
+    assert_eq!((output.code, codes(&output).into_iter().next()), (0, flag));
+}
+
+#[test]
+fn one_key_for_two_ports_is_noted() {
+    let pki = Pki::good();
+    let path = |name: &str| pki.path(name).display().to_string();
+    for kind in ["crt", "key"] {
+        pki.write(
+            &format!("copy.{kind}"),
+            pki.read(&format!("m1/server.{kind}")),
+        );
+    }
+    let text = format!(
+        "ExecStart=etcd --cert-file={} --key-file={} --peer-cert-file={} --peer-key-file={}\n",
+        path("m1/server.crt"),
+        path("m1/server.key"),
+        path("copy.crt"),
+        path("copy.key")
+    );
+    fs::write(pki.path("etcd.service"), text).unwrap();
+
+    let found = pki.codes(&["--unit", &path("etcd.service")]);
+
+    assert!(found.iter().eq(["f05-same-key"]), "{found:?}");
+}
+
+/// With `--client-cert-file` the gateway shows that, so it is that which must be good for a client.
+#[test]
+fn what_the_gateway_shows_instead_must_be_good_for_a_client() {
+    let pki = Pki::good();
+    let servers = pki.ca.leaf(|params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    pki.write_pair("m1/server", &servers);
+    let found = |client: &str| {
+        let path = |name: &str| pki.path(name).display().to_string();
+        let text = format!(
+            "ExecStart=etcd --client-cert-auth --cert-file={} --key-file={} --trusted-ca-file={} \
+             --client-cert-file={} --client-key-file={}\n",
+            path("m1/server.crt"),
+            path("m1/server.key"),
+            path("m1/ca.crt"),
+            path(&format!("{client}.crt")),
+            path(&format!("{client}.key"))
+        );
+        fs::write(pki.path("etcd.service"), text).unwrap();
+        pki.codes(&["--unit", &path("etcd.service")])
+    };
+
+    assert!(found("clients/root").is_empty());
+    pki.write_pair("m1/gateway", &servers);
+    assert!(
+        found("m1/gateway")
+            .iter()
+            .eq(["v05-client-lacks-client-auth"])
+    );
 }

@@ -46,6 +46,27 @@ fn every_text_has_its_own_explanation_and_no_other() {
     }
 }
 
+/// Members may share a machine, and before 3.5.15 a line does not say at which port somebody was refused.
+#[test]
+fn a_line_that_names_no_port_speaks_of_clients_and_of_peers() {
+    let line = |remote: &str, error: &str| {
+        format!(
+            r#"{{"level":"warn","msg":"rejected connection","remote-addr":"{remote}:4000","error":"{error}"}}"#
+        )
+    };
+    let usage = "tls: failed to verify client certificate: x509: certificate specifies an incompatible key usage";
+    let address = "x509: certificate is valid for 127.0.0.3, not 127.0.0.1";
+
+    let gateway = &explain(&line("127.0.0.1", usage))[..];
+    let source = &explain(&line("127.0.0.1", address))[..];
+
+    assert_eq!(ids(gateway), ["gateway-refused-by-itself"]);
+    assert!(gateway[0].cause.contains("so does a peer"));
+    assert!(gateway[0].look.contains("--peer-cert-file"));
+    assert_eq!(ids(source), ["source-address-not-in-certificate"]);
+    assert_eq!(source[0].places.len(), 2, "{source:?}");
+}
+
 #[test]
 fn no_explanation_has_a_gap_in_its_words() {
     for specimen in specimens() {

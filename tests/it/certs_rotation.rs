@@ -103,11 +103,16 @@ struct Bench {
 
 impl Bench {
     async fn of(release: &EtcdRelease) -> Bench {
+        Bench::with(release, 3, &[]).await
+    }
+
+    /// One of so many members, whose certificates are made with more arguments.
+    async fn with(release: &EtcdRelease, members: usize, more: &'static [&str]) -> Bench {
         let cluster = Cluster::of(release)
-            .members(3)
+            .members(members)
             .tls()
             .flag("--peer-cert-allowed-cn=etcd-peer")
-            .start_after(|cluster| replace_certificates(cluster, &[]))
+            .start_after(|cluster| replace_certificates(cluster, more))
             .await;
         let workplace = Workplace::of(&cluster);
         Bench { cluster, workplace }
@@ -134,7 +139,8 @@ impl Bench {
     /// One member after the other, the leader last, each when the one before is well.
     async fn restart_all(&mut self) {
         let leader = self.cluster.leader().await;
-        let others = (0..3).filter(|index| *index != leader).collect::<Vec<_>>();
+        let all = 0..self.cluster.members.len();
+        let others = all.filter(|index| *index != leader).collect::<Vec<_>>();
         for index in &others {
             self.restart(*index).await;
         }
@@ -150,8 +156,7 @@ impl Bench {
     }
 }
 
-async fn rotates(release: EtcdRelease) {
-    let mut bench = Bench::of(&release).await;
+async fn rotates(mut bench: Bench, more: &[&str]) {
     let writer = Writer::start(&bench.cluster);
     let old = certificate(&bench.pki().join("ca.crt")).subject.text;
 
@@ -180,36 +185,103 @@ async fn rotates(release: EtcdRelease) {
         "{status:?}"
     );
     let alone = format!("trusts `{new}`; shows a certificate of `{new}`");
-    assert_eq!(status.stdout.matches(&alone).count(), 3, "{status:?}");
+    // With one authority for both, the peer ports are of the new one, too.
+    let ports = match more {
+        [] => bench.cluster.members.len(),
+        _ => bench.cluster.members.len() * 2,
+    };
+    assert_eq!(status.stdout.matches(&alone).count(), ports, "{status:?}");
     assert!(!status.stdout.contains("next:"), "{status:?}");
     assert!(!bench.pki().join("private/ca-next.key").exists());
     // What was made anew is right: nothing is to be made.
     let members = bench.cluster.initial_cluster();
-    let again = bench
-        .certs(&["gen", "--cluster", &members, "--client", "root"])
-        .success();
+    let gen_again = ["gen", "--cluster", &members, "--client", "root"];
+    let again = bench.certs(&[&gen_again[..], more].concat()).success();
     assert!(again.stdout.contains("nothing was changed"), "{again:?}");
     assert_eq!(refusals(&bench.cluster), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_is_rotated_under_writes_on_etcd_3_5() {
-    rotates(require_etcd!("3.5")).await;
+    rotates(Bench::of(&require_etcd!("3.5")).await, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_is_rotated_under_writes_on_etcd_3_6() {
-    rotates(require_etcd!("3.6")).await;
+    rotates(Bench::of(&require_etcd!("3.6")).await, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_is_rotated_under_writes_on_etcd_3_7() {
-    rotates(require_etcd!("3.7")).await;
+    rotates(Bench::of(&require_etcd!("3.7")).await, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_is_rotated_under_writes_on_etcd_3_4() {
-    rotates(require_etcd!("3.4")).await;
+    rotates(Bench::of(&require_etcd!("3.4")).await, &[]).await;
+}
+
+/// As kubeadm has it: one authority for both ports.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_one_authority_of_both_ports_is_rotated_under_writes() {
+    let single = &["--single-ca"];
+    let bench = Bench::with(&require_etcd!("3.6"), 3, single).await;
+    rotates(bench, single).await;
+}
+
+/// From one authority of both ports to one of the members alone: clients notice nothing, but that they are no peers any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_get_an_authority_of_their_own_under_writes() {
+    let mut bench = Bench::with(&require_etcd!("3.7"), 3, &["--single-ca"]).await;
+    let writer = Writer::start(&bench.cluster);
+    let ca = certificate(&bench.pki().join("ca.crt"));
+    let check = |bench: &Bench| {
+        let pki = bench.pki().display().to_string();
+        bench.etcdrx().run(["certs", "check", &pki])
+    };
+    let shared = check(&bench);
+
+    bench
+        .certs(&["rotate-ca", "begin", "--peers-only"])
+        .success();
+    bench.rotate("abort").success();
+    bench
+        .certs(&["rotate-ca", "begin", "--peers-only"])
+        .success();
+    let too_early = bench.rotate("reissue");
+    bench.restart_all().await;
+    bench.rotate("reissue").success();
+    // A change of mind, and of that again.
+    bench.rotate("abort").success();
+    bench.rotate("reissue").success();
+    bench.rotate("finish").success();
+    bench.restart_all().await;
+    let status = bench.rotate("status").success();
+    let parted = check(&bench);
+
+    writer.finish(40).await;
+    assert_ends(&too_early, 4, &["does not trust the next authority yet"]);
+    let peer_ca = certificate(&bench.pki().join("peer-ca.crt"));
+    assert_eq!(certificate(&bench.pki().join("ca.crt")), ca);
+    assert_ne!(peer_ca.key, ca.key);
+    let of_peers = format!(
+        "trusts `{0}`; shows a certificate of `{0}`",
+        peer_ca.subject.text
+    );
+    assert_eq!(status.stdout.matches(&of_peers).count(), 3, "{status:?}");
+    assert!(shared.stdout.contains("v13-shared-authority"), "{shared:?}");
+    assert!(
+        !parted.stdout.contains("v13-shared-authority"),
+        "{parted:?}"
+    );
+    assert_eq!(parted.code, 0, "{parted:?}");
+    assert_eq!(refusals(&bench.cluster), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_of_five_members_is_rotated_under_writes() {
+    let bench = Bench::with(&require_etcd!("3.5"), 5, &[]).await;
+    rotates(bench, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,8 +50,14 @@ fn check_dates(
             ),
         });
     } else if authority.not_before > options.now {
-        let words = format!("the authority `{name}` is not valid yet");
-        findings.push(error("v01-authority-not-yet-valid", &file.path, words));
+        let from = authority.not_before.to_rfc3339();
+        let words = format!("the authority `{name}` is not valid before {from}");
+        let code = "v01-authority-not-yet-valid";
+        findings.push(match count {
+            1 => error(code, &file.path, words),
+            // Nothing that the others signed suffers.
+            _ => warning(code, &file.path, words),
+        });
     } else if left < TimeDelta::days(90) {
         let days = left.num_days();
         let words = format!(

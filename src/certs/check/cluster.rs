@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::leafs::hosts;
 use super::{File, Member, Options, Pair, Subject, error, note, warning};
 use crate::certs::Certificate;
-use crate::certs::judge::{SourceVerdict, Usage, judge, may_come_from};
+use crate::certs::judge::{Usage, judge};
 use crate::manifest::Finding;
 
 /// Serial numbers of at least so many bytes are random enough not to meet.
@@ -20,7 +19,6 @@ pub(super) fn check(subject: &Subject, options: &Options, findings: &mut Vec<Fin
         for (other_at, other) in members.iter().enumerate() {
             if at != other_at {
                 check_trust(member, other, options, findings);
-                check_source(member, findings);
             }
             if other_at < at {
                 check_copies(member, other, findings);
@@ -54,38 +52,6 @@ fn check_trust(shown: &Member, by: &Member, options: &Options, findings: &mut Ve
             );
             findings.push(error("t01-not-trusted-by-member", &pair.cert.path, words));
         }
-    }
-}
-
-/// Peers connect from the address that they advertise, if it is one; another source needs its own entry.
-fn check_source(member: &Member, findings: &mut Vec<Finding>) {
-    if member
-        .flags
-        .values
-        .keys()
-        .any(|flag| flag.ends_with("peer-skip-client-san-verification"))
-    {
-        return;
-    }
-    let pair = member.peer_client.as_ref().or(member.peer.as_ref());
-    let Some((pair, leaf)) = pair.and_then(|pair| Some((pair, leaf(pair)?))) else {
-        return;
-    };
-    for host in hosts(member, &["initial-advertise-peer-urls"]) {
-        let Ok(source) = host.parse() else {
-            continue;
-        };
-        let words = match may_come_from(&leaf, source) {
-            SourceVerdict::Accepted => continue,
-            SourceVerdict::DependsOnNames(names) => format!(
-                "from {source} the other members accept it only if the DNS says that this is {}",
-                names.join(" or ")
-            ),
-            SourceVerdict::Refused(refusal) => {
-                format!("from {source} the other members refuse it: {refusal}")
-            }
-        };
-        findings.push(warning("v09-source", &pair.cert.path, words));
     }
 }
 
@@ -139,17 +105,8 @@ fn check_copies(member: &Member, other: &Member, findings: &mut Vec<Finding>) {
 }
 
 fn check_serials(subject: &Subject, findings: &mut Vec<Finding>) {
-    let of_members = subject.members.iter().flat_map(|member| {
-        [
-            &member.server,
-            &member.peer,
-            &member.client,
-            &member.peer_client,
-        ]
-    });
-    let pairs = of_members
-        .flatten()
-        .chain(subject.clients.iter().map(|client| &client.pair));
+    let of_members = subject.members.iter().flat_map(Member::pairs);
+    let pairs = of_members.chain(subject.clients.iter().map(|client| &client.pair));
     let mut seen: BTreeMap<_, (Certificate, &Pair)> = BTreeMap::new();
     for pair in pairs {
         let Some(leaf) = leaf(pair) else {

@@ -1,6 +1,8 @@
 //! Files: whether etcd can read them, and whether others can who should not.
 
-use super::{File, Pair, error, warning};
+use std::path::Path;
+
+use super::{File, Member, Pair, error, warning};
 use crate::certs::judge::TrustOutcome;
 use crate::certs::key::{self, PrivateKey};
 use crate::manifest::Finding;
@@ -26,6 +28,33 @@ pub(super) fn check_trust(file: &File, findings: &mut Vec<Finding>) {
     };
     for problem in &trust.problems {
         findings.push(error(code, &file.path, format!("{problem}; {consequence}")));
+    }
+}
+
+/// Checks whether etcd's user can read what it is given.
+pub(super) fn check_access(member: &Member, findings: &mut Vec<Finding>) {
+    let user = match &member.user {
+        Some(Ok(user)) => user,
+        Some(Err(problem)) => {
+            let words = format!(
+                "{}: {problem}, as whom etcd is started; whether it can read its files is not known",
+                member.name
+            );
+            findings.push(Finding::warning("f01-unknown-user", words));
+            return;
+        }
+        None => return,
+    };
+    let pairs = member.pairs();
+    let pairs = pairs.flat_map(|pair| std::iter::once(&pair.cert).chain(&pair.key));
+    let files = pairs.chain(member.trust_files().into_iter().map(|(file, _)| file));
+    let paths = files.map(|file| file.path.as_path());
+    let lists = ["client-crl-file", "peer-crl-file"].map(|flag| member.flags.get(flag));
+    for path in paths.chain(lists.into_iter().flatten().map(Path::new)) {
+        if let Some(problem) = user.refused(path) {
+            let words = format!("etcd runs as `{}`, which {problem}", user.name);
+            findings.push(error("f01-unreadable-for-etcd", path, words));
+        }
     }
 }
 

@@ -1,15 +1,9 @@
-//! Flags that undo what the certificates are for, and flags that a release does not know any more.
+//! Flags that undo what the certificates are for.
 
 use std::fmt;
 
-use super::{Member, Options, Release};
+use super::Member;
 use crate::manifest::Finding;
-
-/// Suites with the one that HTTP/2 asks for (RFC 9113, 9.2.2).
-const NEEDED_SUITES: [&str; 2] = [
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-];
 
 /// Flags that make certificates, the one that makes them idle, and those that they silence.
 const AUTO: [(&str, &str, [&str; 2]); 2] = [
@@ -25,10 +19,10 @@ const AUTO: [(&str, &str, [&str; 2]); 2] = [
     ),
 ];
 
-/// Checks the flags of one member.
-pub(super) fn check(member: &Member, options: &Options, findings: &mut Vec<Finding>) {
+/// Checks who gets in, and who does not, because of one member's flags.
+pub(super) fn check(member: &Member, findings: &mut Vec<Finding>) {
     check_access(member, findings);
-    check_start(member, findings);
+    check_auto(member, findings);
     let flags = &member.flags;
     for key in &flags.ignored {
         let words =
@@ -41,10 +35,15 @@ pub(super) fn check(member: &Member, options: &Options, findings: &mut Vec<Findi
         );
         findings.push(error("c01-hangup", member, words));
     }
-    check_release(member, options, findings);
+    for path in &flags.unread {
+        let words = format!(
+            "it is also started with {}, which cannot be read: what that says is not checked",
+            path.display()
+        );
+        findings.push(warning("f01-unread-settings", member, words));
+    }
 }
 
-/// Who gets in, and who does not, because of flags.
 fn check_access(member: &Member, findings: &mut Vec<Finding>) {
     let flags = &member.flags;
     let gateway = flags.get("enable-grpc-gateway") != Some("false");
@@ -55,15 +54,6 @@ fn check_access(member: &Member, findings: &mut Vec<Finding>) {
     if flags.get("trusted-ca-file").is_some() && !flags.is_on("client-cert-auth") {
         let words = "--trusted-ca-file without --client-cert-auth: clients must show a certificate, and its name logs nobody in";
         findings.push(warning("c01-no-client-cert-auth", member, words));
-    }
-    for (auto, cert, guards) in AUTO {
-        let is_guarded = guards.iter().any(|flag| flags.get(flag).is_some());
-        if flags.is_on(auto) && flags.get(cert).is_none() && is_guarded {
-            let [ca, auth] = guards;
-            let words =
-                format!("--{auto} without --{cert} drops --{ca} and --{auth}: anybody gets in");
-            findings.push(error("c01-auto-tls", member, words));
-        }
     }
     for (urls, cert) in [
         ("listen-client-urls", "cert-file"),
@@ -77,53 +67,23 @@ fn check_access(member: &Member, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What keeps etcd from starting.
-fn check_start(member: &Member, findings: &mut Vec<Finding>) {
+fn check_auto(member: &Member, findings: &mut Vec<Finding>) {
     let flags = &member.flags;
-    let is_set = |flag| flags.get(flag).is_some();
-    if is_set("peer-cert-allowed-cn") && is_set("peer-cert-allowed-hostname") {
-        let words = "--peer-cert-allowed-cn and --peer-cert-allowed-hostname exclude each other: etcd does not start";
-        findings.push(error("c01-allowed-cn-and-hostname", member, words));
-    }
-    if !is_set("cipher-suites") {
-        return;
-    }
-    if !flags
-        .list("cipher-suites")
-        .any(|suite| NEEDED_SUITES.contains(&suite))
-    {
-        let suites = NEEDED_SUITES.join(" and ");
-        let words = format!("--cipher-suites lacks {suites}: etcd does not start");
-        findings.push(error("c01-cipher-suites", member, words));
-    }
-    if flags.get("tls-min-version") == Some("TLS1.3") {
-        let words =
-            "--cipher-suites cannot be set where only TLS 1.3 is enabled: etcd does not start";
-        findings.push(error("c01-cipher-suites", member, words));
+    for (auto, cert, guards) in AUTO {
+        let is_guarded = guards.iter().any(|flag| flags.get(flag).is_some());
+        if flags.is_on(auto) && flags.get(cert).is_none() && is_guarded {
+            let [ca, auth] = guards;
+            let words =
+                format!("--{auto} without --{cert} drops --{ca} and --{auth}: anybody gets in");
+            findings.push(error("c01-auto-tls", member, words));
+        }
     }
 }
 
-fn error(code: &str, member: &Member, words: impl fmt::Display) -> Finding {
+pub(super) fn error(code: &str, member: &Member, words: impl fmt::Display) -> Finding {
     Finding::error(code, format!("{}: {words}", member.name))
 }
 
-fn warning(code: &str, member: &Member, words: impl fmt::Display) -> Finding {
+pub(super) fn warning(code: &str, member: &Member, words: impl fmt::Display) -> Finding {
     Finding::warning(code, format!("{}: {words}", member.name))
-}
-
-fn check_release(member: &Member, options: &Options, findings: &mut Vec<Finding>) {
-    const GONE: [&str; 2] = ["ca-file", "peer-ca-file"];
-    let release = options.release;
-    for flag in member.flags.values.keys() {
-        let gone_in = match flag.as_str() {
-            name if GONE.contains(&name) => "3.0",
-            "enable-v2" if release >= Some(Release::V36) => "3.6",
-            name if name.starts_with("proxy") && release >= Some(Release::V36) => "3.6",
-            name if name.starts_with("experimental-") && release >= Some(Release::V37) => "3.7",
-            _ => continue,
-        };
-        let words =
-            format!("etcd {gone_in} and later do not know --{flag}, and do not start with it");
-        findings.push(error("c02-flag-gone", member, words));
-    }
 }

@@ -1,4 +1,4 @@
-//! Finds the files: in the layout of `etcdrx certs gen` and of kubeadm, or where a member's flags say.
+//! Finds the files: in the layouts of `etcdrx certs gen`, which are those of kubeadm and cfssl, too, or where a member's flags say.
 
 use std::fs;
 use std::io;
@@ -40,6 +40,19 @@ pub fn read_file(path: &Path) -> File {
     }
 }
 
+/// The key that belongs to a certificate, by the custom that its name follows: `x.crt` and `x.key`, or `x.pem` and `x-key.pem`.
+#[must_use]
+pub fn key_beside(cert: &Path) -> PathBuf {
+    let plain = cert.with_extension("key");
+    let stem = cert.file_stem().unwrap_or_default().to_string_lossy();
+    let of_cfssl = cert.with_file_name(format!("{stem}-key.pem"));
+    let is_pem = cert.extension().is_some_and(|kind| kind == "pem");
+    match of_cfssl.is_file() || is_pem && !plain.is_file() {
+        true => of_cfssl,
+        false => plain,
+    }
+}
+
 /// Reads a directory with the certificates of a whole cluster, or of one member.
 ///
 /// A member's `etcd.conf.yml`, `etcd.yaml` (the pod) or `etcd.service` beside its certificates says how it is started.
@@ -48,20 +61,24 @@ pub fn read_file(path: &Path) -> File {
 /// If it cannot be listed, or holds nothing of the kind.
 pub fn read_directory(directory: &Path) -> Result<Subject, Error> {
     let mut subject = Subject::default();
+    let trusted = found(directory, "ca").map(|path| read_file(&path));
     if is_member(directory) {
         subject.members.push(member_in(directory, None)?);
     }
+    add_clients(directory, trusted.as_ref(), &mut subject)?;
     for folder in folders(directory)? {
-        if is_member(&folder) {
-            subject.members.push(member_in(&folder, Some(directory))?);
+        // kubeadm keeps what is etcd's in a directory of its own.
+        let within = folder.join("etcd");
+        for bundle in [&folder, &within] {
+            if is_member(bundle) {
+                let mut member = member_in(bundle, Some(directory))?;
+                member.name = name_of(&folder);
+                for place in [&folder, &within] {
+                    add_clients(place, member.trusted.as_ref(), &mut subject)?;
+                }
+                subject.members.push(member);
+            }
         }
-    }
-    let trusted = existing(&directory.join("ca.crt"));
-    for path in clients_in(directory)? {
-        subject.clients.push(Client {
-            pair: pair(&path),
-            trusted: trusted.clone(),
-        });
     }
     match subject.members.is_empty() && subject.clients.is_empty() {
         true => Err(Error::Nothing {
@@ -96,26 +113,15 @@ pub fn read_inventory(directory: &Path) -> Result<Subject, Error> {
     }
 }
 
-/// Reads the files that a member's flags name.
-#[must_use]
-pub fn read_member(flags: EtcdFlags) -> Member {
-    let file = |flag: &str| flags.get(flag).map(|path| read_file(Path::new(path)));
-    let pair = |cert: &str, key: &str| {
-        Some(Pair {
-            cert: file(cert)?,
-            key: file(key),
-        })
-    };
-    Member {
-        name: flags.get("name").unwrap_or("default").to_owned(),
-        server: pair("cert-file", "key-file"),
-        peer: pair("peer-cert-file", "peer-key-file"),
-        client: pair("client-cert-file", "client-key-file"),
-        peer_client: pair("peer-client-cert-file", "peer-client-key-file"),
-        trusted: file("trusted-ca-file"),
-        peer_trusted: file("peer-trusted-ca-file"),
-        authority_keys: Vec::new(),
-        flags,
+/// Adds what is started with these flags on this machine: a member, or a proxy, which is a client.
+pub fn add_started(flags: EtcdFlags, subject: &mut Subject) {
+    match pair_of(&flags, "cert", "key").filter(|_| flags.get("endpoints").is_some()) {
+        Some(pair) => subject.clients.push(Client {
+            pair,
+            trusted: None,
+            is_proxy: true,
+        }),
+        None => subject.members.push(member_of(flags).on_this_machine()),
     }
 }
 
@@ -145,44 +151,78 @@ pub fn find_certificates(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn is_member(directory: &Path) -> bool {
-    ["server.crt", "peer.crt"]
-        .iter()
-        .any(|name| directory.join(name).is_file())
+    found(directory, "server").is_some() || found(directory, "peer").is_some()
+}
+
+/// A certificate by its name without the ending, for which there are two customs.
+fn found(directory: &Path, stem: &str) -> Option<PathBuf> {
+    let paths = ["crt", "pem"].map(|kind| directory.join(format!("{stem}.{kind}")));
+    paths.into_iter().find(|path| path.is_file())
+}
+
+fn name_of(directory: &Path) -> String {
+    let name = directory.file_name().unwrap_or(directory.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// The files that a member's flags name.
+fn member_of(flags: EtcdFlags) -> Member {
+    let file = |flag: &str| flags.get(flag).map(|path| read_file(Path::new(path)));
+    Member {
+        name: flags.get("name").unwrap_or("default").to_owned(),
+        server: pair_of(&flags, "cert-file", "key-file"),
+        peer: pair_of(&flags, "peer-cert-file", "peer-key-file"),
+        client: pair_of(&flags, "client-cert-file", "client-key-file"),
+        peer_client: pair_of(&flags, "peer-client-cert-file", "peer-client-key-file"),
+        trusted: file("trusted-ca-file"),
+        peer_trusted: file("peer-trusted-ca-file"),
+        flags,
+        ..Member::default()
+    }
+}
+
+fn pair_of(flags: &EtcdFlags, cert: &str, key: &str) -> Option<Pair> {
+    let file = |flag: &str| flags.get(flag).map(|path| read_file(Path::new(path)));
+    Some(Pair {
+        cert: file(cert)?,
+        key: file(key),
+    })
 }
 
 /// A member whose authorities lie with it, or in the directory above.
 fn member_in(directory: &Path, above: Option<&Path>) -> Result<Member, Error> {
     let authority = |name: &str| {
-        let above = above.and_then(|above| existing(&above.join(name)));
-        existing(&directory.join(name)).or(above)
+        let above = above.and_then(|above| found(above, name));
+        let path = found(directory, name).or(above)?;
+        Some(read_file(&path))
     };
-    let with_key = |name: &str| {
-        let path = directory.join(name);
-        path.is_file().then(|| pair(&path))
-    };
-    let keys = ["ca.key", "peer-ca.key"].map(|name| directory.join(name));
-    let name = directory.file_name().unwrap_or(directory.as_os_str());
+    let with_key = |name: &str| found(directory, name).map(|path| pair(&path));
+    let keys = ["ca.key", "peer-ca.key", "ca-key.pem", "peer-ca-key.pem"];
+    let keys = keys.map(|name| directory.join(name));
     Ok(Member {
-        name: name.to_string_lossy().into_owned(),
+        name: name_of(directory),
         flags: flags_in(directory)?,
-        server: with_key("server.crt"),
-        peer: with_key("peer.crt"),
-        client: None,
-        peer_client: None,
-        trusted: authority("ca.crt"),
-        peer_trusted: authority("peer-ca.crt").or_else(|| authority("ca.crt")),
+        server: with_key("server"),
+        peer: with_key("peer"),
+        trusted: authority("ca"),
+        peer_trusted: authority("peer-ca").or_else(|| authority("ca")),
         authority_keys: keys.into_iter().filter(|key| key.is_file()).collect(),
+        ..Member::default()
     })
 }
 
 /// How a member is started, if what says so was collected with its certificates.
 fn flags_in(directory: &Path) -> Result<EtcdFlags, Error> {
-    type Read = fn(&str, &str) -> Result<EtcdFlags, config::Error>;
-    let kinds: [(&str, Read); 4] = [
-        ("etcd.conf.yml", EtcdFlags::from_config),
-        ("etcd.conf.yaml", EtcdFlags::from_config),
-        ("etcd.yaml", EtcdFlags::from_manifest),
-        ("etcd.service", |text, _| Ok(EtcdFlags::from_unit(text))),
+    type Read<'a> = &'a dyn Fn(&str, &str) -> Result<EtcdFlags, config::Error>;
+    // The paths are those of the member's machine: here, everything lies in one place.
+    let here = |path: &Path| directory.join(path.file_name().unwrap_or_default());
+    let kinds: [(&str, Read<'_>); 4] = [
+        ("etcd.conf.yml", &EtcdFlags::from_config),
+        ("etcd.conf.yaml", &EtcdFlags::from_config),
+        ("etcd.yaml", &EtcdFlags::from_manifest),
+        ("etcd.service", &|text, _| {
+            EtcdFlags::from_unit(text, &|path| fs::read_to_string(here(path)).ok())
+        }),
     ];
     for (name, read) in kinds {
         let path = directory.join(name);
@@ -198,40 +238,48 @@ fn flags_in(directory: &Path) -> Result<EtcdFlags, Error> {
             source: Box::new(source),
             path,
         })?;
-        // The paths are those of the member's machine: here, everything lies in one place.
         for list in ["client-crl-file", "peer-crl-file"] {
             if let Some(value) = flags.values.get_mut(list) {
-                let file = directory.join(Path::new(value).file_name().unwrap_or_default());
-                *value = file.to_string_lossy().into_owned();
+                *value = here(Path::new(value)).to_string_lossy().into_owned();
             }
         }
+        flags.values.remove("data-dir");
         return Ok(flags);
     }
     Ok(EtcdFlags::default())
 }
 
-/// The certificates of clients, of the health check included.
-fn clients_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    let health = directory.join("healthcheck-client.crt");
-    found.extend(health.is_file().then_some(health));
+/// Adds the certificates of clients, of the health check and of Kubernetes' API server included.
+fn add_clients(
+    directory: &Path,
+    trusted: Option<&File>,
+    subject: &mut Subject,
+) -> Result<(), Error> {
+    let own = ["healthcheck-client", "apiserver-etcd-client"];
+    let mut paths: Vec<PathBuf> = own
+        .iter()
+        .filter_map(|name| found(directory, name))
+        .collect();
     let clients = directory.join("clients");
     if clients.is_dir() {
-        let files = entries(&clients)?.into_iter();
-        found.extend(files.filter(|path| path.extension().is_some_and(|kind| kind == "crt")));
+        paths.extend(entries(&clients)?.into_iter().filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.ends_with(".crt") || name.ends_with(".pem") && !name.ends_with("-key.pem")
+        }));
     }
-    Ok(found)
+    subject.clients.extend(paths.iter().map(|path| Client {
+        pair: pair(path),
+        trusted: trusted.cloned(),
+        is_proxy: path.file_stem().is_some_and(|stem| stem == "proxy"),
+    }));
+    Ok(())
 }
 
 fn pair(cert: &Path) -> Pair {
     Pair {
         cert: read_file(cert),
-        key: Some(read_file(&cert.with_extension("key"))),
+        key: Some(read_file(&key_beside(cert))),
     }
-}
-
-fn existing(path: &Path) -> Option<File> {
-    path.exists().then(|| read_file(path))
 }
 
 fn folders(directory: &Path) -> Result<Vec<PathBuf>, Error> {

@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 
 use chrono::TimeDelta;
-use url::{Host, Url};
 
+use super::sources::hosts;
 use super::{Client, File, Member, Options, Pair, Subject, error, files, note, warning};
 use crate::certs::Certificate;
 use crate::certs::certificate::{KeyKind, KeyUsage};
 use crate::certs::judge::{Refusal, Role, Usage, Who, answers_to, judge};
 use crate::manifest::Finding;
+
+/// So far may the clocks of machines be apart that are kept in time.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(1);
 
 /// Checks what a member shows.
 pub(super) fn check_member(
@@ -84,10 +87,27 @@ pub(super) fn check_client(
             "it holds names or addresses, so the https metrics port takes it only from there";
         findings.push(error("v07-client-has-names", leaf.path(), words));
     }
-    if leaf.certificate.subject.common_name.is_none() {
-        let words = "it has no common name: with authentication on, it logs nobody in";
-        findings.push(note("v07-client-without-user", leaf.path(), words));
-    }
+    check_user(client, subject, &leaf, findings);
+}
+
+/// With `--client-cert-auth` the common name is the user, which a proxy must not have: it would pass for all of its clients.
+fn check_user(client: &Client, subject: &Subject, leaf: &Leaf<'_>, findings: &mut Vec<Finding>) {
+    let user = leaf.certificate.subject.common_name.as_deref();
+    findings.push(match user.filter(|user| !user.is_empty()) {
+        Some(user) if client.is_proxy => {
+            let words = format!("it has the common name `{user}`: `etcd grpc-proxy` refuses a certificate with one");
+            error("v07-proxy-has-user", leaf.path(), words)
+        }
+        Some(user) if !subject.users.is_empty() && !subject.users.iter().any(|one| one == user) => {
+            let words = format!("it logs in as `{user}`, which is none of the users that were named: with authentication on, permission is denied");
+            error("v07-unknown-user", leaf.path(), words)
+        }
+        None if !client.is_proxy => {
+            let words = "it has no common name: with authentication on, it logs nobody in";
+            note("v07-client-without-user", leaf.path(), words)
+        }
+        _ => return,
+    });
 }
 
 /// A certificate that can be looked at, and its file.
@@ -135,6 +155,9 @@ fn check_dates(leaf: &Leaf<'_>, options: &Options, findings: &mut Vec<Finding>) 
     } else if options.now < from {
         let words = format!("it is not valid before {}", from.to_rfc3339());
         findings.push(error("v01-not-yet-valid", leaf.path(), words));
+    } else if options.now - from < CLOCKS_APART {
+        let words = "it became valid less than a minute ago: a machine whose clock is behind does not accept it yet";
+        findings.push(note("v01-only-just-valid", leaf.path(), words));
     } else if left < TimeDelta::days(7) {
         let words = format!("it expires in {} hours", left.num_hours());
         findings.push(error("v02-ends-soon", leaf.path(), words));
@@ -288,7 +311,10 @@ fn check_server_names(
     leaf: &Leaf<'_>,
     findings: &mut Vec<Finding>,
 ) {
-    let mut hosts = hosts(member, &["advertise-client-urls", "listen-client-urls"]);
+    let mut hosts = hosts(
+        &member.flags,
+        &["advertise-client-urls", "listen-client-urls"],
+    );
     hosts.retain(|host| !matches!(host.parse::<IpAddr>(), Ok(ip) if ip.is_unspecified()));
     hosts.extend_from_slice(endpoints);
     check_names("v08-host-missing", &hosts, leaf, findings);
@@ -300,7 +326,7 @@ fn check_server_names(
 }
 
 fn check_peer_names(member: &Member, leaf: &Leaf<'_>, findings: &mut Vec<Finding>) {
-    let hosts = hosts(member, &["initial-advertise-peer-urls"]);
+    let hosts = hosts(&member.flags, &["initial-advertise-peer-urls"]);
     check_names("v09-host-missing", &hosts, leaf, findings);
     let names = &leaf.certificate.names;
     if names.dns.is_empty() && names.ips.is_empty() {
@@ -324,21 +350,4 @@ fn check_names(code: &str, hosts: &[String], leaf: &Leaf<'_>, findings: &mut Vec
             findings.push(error(code, leaf.path(), refusal));
         }
     }
-}
-
-/// The hosts of a member's https URLs, each once.
-pub(super) fn hosts(member: &Member, flags: &[&str]) -> Vec<String> {
-    let urls = flags.iter().flat_map(|flag| member.flags.list(flag));
-    let urls = urls.filter_map(|url| Url::parse(url).ok());
-    let mut hosts: Vec<String> = urls
-        .filter(|url| url.scheme() == "https")
-        .filter_map(|url| match url.host()? {
-            Host::Domain(name) => Some(name.to_owned()),
-            Host::Ipv4(ip) => Some(ip.to_string()),
-            Host::Ipv6(ip) => Some(ip.to_string()),
-        })
-        .collect();
-    hosts.sort();
-    hosts.dedup();
-    hosts
 }

@@ -8,8 +8,13 @@ mod files;
 mod flags;
 mod layout;
 mod leafs;
+mod machine;
 mod revocation;
+mod sources;
+mod start;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -21,8 +26,9 @@ use crate::config::EtcdFlags;
 use crate::manifest::{Finding, Severity};
 
 pub use layout::{
-    Error, find_certificates, read_directory, read_file, read_inventory, read_member,
+    Error, add_started, find_certificates, key_beside, read_directory, read_file, read_inventory,
 };
+pub use machine::{Source, User, look_up};
 
 /// A file as it was found.
 #[derive(Debug, Clone)]
@@ -65,6 +71,10 @@ pub struct Member {
     pub peer_trusted: Option<File>,
     /// Keys of authorities that lie with it.
     pub authority_keys: Vec<PathBuf>,
+    /// As whom etcd runs, where that is known, or why it cannot be told.
+    pub user: Option<Result<User, String>>,
+    /// From where it connects to the others, if it is a member of this machine.
+    pub sources: Vec<Source>,
 }
 
 /// A client's certificate.
@@ -74,6 +84,8 @@ pub struct Client {
     pub pair: Pair,
     /// Who trusts it.
     pub trusted: Option<File>,
+    /// Whether `etcd grpc-proxy` shows it.
+    pub is_proxy: bool,
 }
 
 /// Everything that is checked together.
@@ -85,6 +97,10 @@ pub struct Subject {
     pub clients: Vec<Client>,
     /// Names and addresses by which clients reach the members, beside those that flags tell.
     pub hosts: Vec<String>,
+    /// The users of etcd that clients log in as; all, if none is named.
+    pub users: Vec<String>,
+    /// What the DNS says of names, as far as it was asked ([`look_up`]).
+    pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// An etcd to which an upgrade is planned.
@@ -110,8 +126,10 @@ pub struct Options {
 pub fn check(subject: &Subject, options: &Options) -> Vec<Finding> {
     let mut findings = Vec::new();
     for member in &subject.members {
-        flags::check(member, options, &mut findings);
-        revocation::check(member, options, &mut findings);
+        flags::check(member, &mut findings);
+        start::check(member, options, &mut findings);
+        revocation::check(member, subject, options, &mut findings);
+        files::check_access(member, &mut findings);
         for (file, _) in member.trust_files() {
             files::check_trust(file, &mut findings);
             authorities::check(file, options, &mut findings);
@@ -127,6 +145,7 @@ pub fn check(subject: &Subject, options: &Options) -> Vec<Finding> {
         leafs::check_client(client, subject, options, &mut findings);
     }
     cluster::check(subject, options, &mut findings);
+    sources::check(subject, &mut findings);
     without_repetition(findings)
 }
 
@@ -151,6 +170,13 @@ impl File {
 }
 
 impl Member {
+    /// What it shows, in every role.
+    fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        [&self.server, &self.peer, &self.client, &self.peer_client]
+            .into_iter()
+            .flatten()
+    }
+
     /// The files of trusted authorities, each once, and whether it is that of the peer port.
     fn trust_files(&self) -> Vec<(&File, bool)> {
         let peer = self.peer_trusted.as_ref().map(|file| (file, true));

@@ -112,7 +112,7 @@ impl Line {
             .or_else(|| remote_in(&whole));
         let rejected = said.message.starts_with("rejected connection");
         Self {
-            places: place_of(&whole, said, remote.as_deref()),
+            places: place_of(&whole, said),
             names: [
                 strings(record, "ip-addresses"),
                 strings(record, "dns-names"),
@@ -142,7 +142,7 @@ impl Line {
         let remote = remote_in(&text);
         let rejected = text.contains("rejected connection from ");
         Self {
-            places: place_of(&text, &said, remote.as_deref()),
+            places: place_of(&text, &said),
             names: listed(&text, "IPAddresses [")
                 .chain(listed(&text, "DNSNames ["))
                 .collect(),

@@ -2,7 +2,6 @@
 
 use super::Place;
 use super::line::Said;
-use super::table::is_loopback;
 
 /// Files of etcd's source that write about connections to other members.
 const DIALERS: [&str; 2] = ["rafthttp/", "etcdserver/cluster_util.go"];
@@ -76,11 +75,11 @@ const BY_CLIENTS: [&str; 16] = [
 ];
 
 /// Where `text` stands, as far as it tells; empty: unknown.
-pub(super) fn place_of(text: &str, said: &Said<'_>, remote: Option<&str>) -> Vec<Place> {
+pub(super) fn place_of(text: &str, said: &Said<'_>) -> Vec<Place> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let is_by = |callers: &[&str]| callers.iter().any(|caller| said.caller.starts_with(caller));
     if has(&["rejected connection", "failed to verify client certificate"]) {
-        return port(text, remote);
+        return port(text);
     }
     let place = if is_by(&DIALERS) || has(&ABOUT_PEERS) {
         Place::Dialer
@@ -112,18 +111,14 @@ fn is_form_of_3_4(text: &str) -> bool {
 }
 
 /// The port at which a connection was refused. Before 3.5.15 etcd does not say which.
-fn port(text: &str, remote: Option<&str>) -> Vec<Place> {
+fn port(text: &str) -> Vec<Place> {
     if text.contains("on client endpoint") {
         return vec![Place::ClientPort];
     }
     if text.contains("on peer endpoint") {
         return vec![Place::PeerPort];
     }
-    // A member has no peer on its own machine.
-    match remote.is_some_and(is_loopback) {
-        true => vec![Place::ClientPort],
-        false => vec![Place::ClientPort, Place::PeerPort],
-    }
+    vec![Place::ClientPort, Place::PeerPort]
 }
 
 /// Whether a line of gRPC is one that etcd itself printed: its logger, or Go's own form, which nobody else leaves on.

@@ -77,7 +77,7 @@ impl Entry {
 }
 
 /// Whether an address is one under which a machine reaches itself.
-pub(super) fn is_loopback(host: &str) -> bool {
+fn is_loopback(host: &str) -> bool {
     host == "localhost" || host == "::1" || host.starts_with("127.")
 }
 
@@ -140,7 +140,7 @@ impl Table {
         if hits.is_empty() {
             return Vec::new();
         }
-        for place in line.places(mode) {
+        'places: for place in line.places(mode) {
             for pattern in &hits {
                 let entry = &self.entries[pattern.entry];
                 let holds = entry.holds(line, own);
@@ -156,6 +156,10 @@ impl Table {
                     reading.places.push(place);
                 }
                 if holds == Some(true) {
+                    // What a member does to itself needs no other reading; the entry speaks of a peer on the same host.
+                    if entry.when == Some(When::OwnAddress) {
+                        break 'places;
+                    }
                     break;
                 }
             }

@@ -1,11 +1,12 @@
 //! `etcdrx certs check`
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use etcdrx::certs::check::{
-    Client, Member, Options, Pair, Release, Subject, check, read_directory, read_file,
-    read_inventory, read_member,
+    Client, Member, Options, Pair, Release, Subject, User, add_started, check, key_beside, look_up,
+    read_directory, read_file, read_inventory,
 };
 use etcdrx::config::EtcdFlags;
 use etcdrx::manifest::{Finding, Severity};
@@ -21,7 +22,7 @@ use crate::cli::print;
 /// `certs check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Directory with certificates, as `certs gen` or kubeadm lays them out [default: pki, if nothing else is named]
+    /// Directory with certificates, as `certs gen`, kubeadm or cfssl lays them out [default: pki, if nothing else is named]
     directory: Option<PathBuf>,
 
     /// Directory with one directory for each member, which are checked against each other
@@ -32,7 +33,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     config_file: Vec<PathBuf>,
 
-    /// A member's systemd unit; may be given for each member
+    /// A member's systemd unit, or what `systemctl cat` prints; may be given for each member
     #[arg(long, value_name = "FILE")]
     unit: Vec<PathBuf>,
 
@@ -51,6 +52,14 @@ pub(crate) struct CheckArgs {
     /// Names and addresses by which clients reach the members
     #[arg(long, value_name = "HOST,...", value_delimiter = ',')]
     hosts: Vec<String>,
+
+    /// The users of etcd that clients log in as; a client's certificate for another is an error
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    users: Vec<String>,
+
+    /// As whom etcd runs, who must be able to read its files [default: as the unit or the manifest says, or whose the data is]
+    #[arg(long, value_name = "NAME")]
+    as_user: Option<String>,
 
     #[command(flatten)]
     loose: LooseArgs,
@@ -98,6 +107,14 @@ enum Version {
 pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
     let mut subject = subject(args)?;
     subject.hosts.clone_from(&args.hosts);
+    subject.users.clone_from(&args.users);
+    if let Some(name) = &args.as_user {
+        let user = User::find(name, &[]).map_err(|problem| Failure::no_such_user(&problem))?;
+        for member in &mut subject.members {
+            member.user = Some(Ok(user.clone()));
+        }
+    }
+    look_up(&mut subject).await;
     let options = Options {
         now: now(),
         release: args.for_version.map(|version| match version {
@@ -138,15 +155,15 @@ fn subject(args: &CheckArgs) -> Result<Subject, Failure> {
     };
     for path in &args.config_file {
         let flags = EtcdFlags::from_config(&text(path)?, &path.to_string_lossy())?;
-        subject.members.push(read_member(flags));
+        add_started(flags, &mut subject);
     }
     for path in &args.unit {
-        let flags = EtcdFlags::from_unit(&text(path)?);
-        subject.members.push(read_member(flags));
+        let flags = EtcdFlags::from_unit(&text(path)?, &|path| fs::read_to_string(path).ok())?;
+        add_started(flags, &mut subject);
     }
     for path in &args.manifest {
         let flags = EtcdFlags::from_manifest(&text(path)?, &path.to_string_lossy())?;
-        subject.members.push(read_member(flags));
+        add_started(flags, &mut subject);
     }
     add_loose(&args.loose, &mut subject);
     let is_empty = subject.members.is_empty() && subject.clients.is_empty();
@@ -161,7 +178,7 @@ fn subject(args: &CheckArgs) -> Result<Subject, Failure> {
 fn add_loose(args: &LooseArgs, subject: &mut Subject) {
     let trusted = args.trusted_ca.as_deref().map(read_file);
     let pair = |cert: &PathBuf| {
-        let key = cert.with_extension("key");
+        let key = key_beside(cert);
         Pair {
             cert: read_file(cert),
             key: key.is_file().then(|| read_file(&key)),
@@ -181,6 +198,7 @@ fn add_loose(args: &LooseArgs, subject: &mut Subject) {
     let clients = args.client_cert.iter().map(|cert| Client {
         pair: pair(cert),
         trusted: trusted.clone(),
+        is_proxy: false,
     });
     subject.clients.extend(clients);
 }

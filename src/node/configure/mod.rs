@@ -119,7 +119,7 @@ pub(super) async fn configure(
         }
         Settings::Unit { unit } => {
             let text = systemd::text(unit).await?;
-            let flags = EtcdFlags::from_unit_and_files(&text, |path| fs::read_to_string(path).ok());
+            let flags = EtcdFlags::from_unit_alone(&text, &|path| fs::read_to_string(path).ok());
             match flags.get("config-file").map(PathBuf::from) {
                 Some(path) => edit_file(&path, &copy(&path), &CONFIG_FILE, wanted),
                 None => unit::edit(unit, &text, &flags, wanted, run).await,

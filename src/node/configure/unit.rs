@@ -34,8 +34,7 @@ pub(super) async fn edit(
     };
     let command = command_of(text).ok_or_else(cannot)?;
     let content = drop_in(&command, wanted, before.is_on(FORCE));
-    let read =
-        |text: &str| EtcdFlags::from_unit_and_files(text, |path| fs::read_to_string(path).ok());
+    let read = |text: &str| EtcdFlags::from_unit_alone(text, &|path| fs::read_to_string(path).ok());
     let joined = format!("{text}\n{content}");
     if !is_as(&read(&joined), &expected) {
         return Err(cannot());
@@ -153,7 +152,7 @@ ExecStart=/usr/bin/etcd --name m1 \\
             ),
             "{line}"
         );
-        let flags = EtcdFlags::from_unit(&format!("{text}{content}"));
+        let flags = EtcdFlags::from_unit_alone(&format!("{text}{content}"), &|_| None);
         assert_eq!(flags.get("initial-cluster-token"), Some("x"));
         assert!(!flags.is_on(FORCE));
         assert_eq!(command_of("ExecStart=/bin/sh -c \"etcd; true\"\n"), None);
