@@ -152,7 +152,7 @@ fn answer(context: &Context<'_>, facts: &Facts, to: Minor, findings: &[Finding])
         true => "nothing".to_owned(),
         false => looked_at.join(", "),
     };
-    let from = from.unwrap_or_else(|| "an unknown version".to_owned());
+    let from = from.map_or_else(String::new, |from| format!("from etcd {from} "));
     let mut lines = Vec::new();
     if !findings.is_empty() {
         lines.push(print::findings(findings));
@@ -167,7 +167,7 @@ fn answer(context: &Context<'_>, facts: &Facts, to: Minor, findings: &[Finding])
         many => format!("{many} things to change first"),
     };
     lines.push(format!(
-        "from etcd {from} to {to}: {verdict}; looked at: {looked_at}"
+        "{from}to etcd {to}: {verdict}; looked at: {looked_at}"
     ));
     context.screen.answer(&lines.join("\n"));
 }

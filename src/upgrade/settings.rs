@@ -1,5 +1,6 @@
 //! How a member is started: every flag, variable and key, with the place where it stands.
 
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -282,11 +283,41 @@ fn of_unit(texts: &mut Vec<Text>) -> Result<(Vec<Setting>, EtcdFlags), Error> {
 
 fn of_manifest(file: &Text) -> Result<(Vec<Setting>, EtcdFlags), Error> {
     let flags = EtcdFlags::from_manifest(&file.text, &file.path.to_string_lossy());
-    let flags = flags.map_err(|source| Error::Settings {
+    let mut flags = flags.map_err(|source| Error::Settings {
         path: file.path.clone(),
         source: Box::new(source),
     })?;
-    Ok((of_command_line(std::slice::from_ref(file), &flags), flags))
+    let mut settings = of_command_line(std::slice::from_ref(file), &flags);
+    for setting in variables_of_manifest(file) {
+        // A flag beats its variable.
+        let name = setting.name.clone();
+        if let Entry::Vacant(place) = flags.values.entry(name) {
+            place.insert(setting.value.clone());
+            settings.push(setting);
+        }
+    }
+    Ok((settings, flags))
+}
+
+/// The variables that a manifest sets to a value of its own: two lines each, as everybody writes them.
+fn variables_of_manifest(file: &Text) -> Vec<Setting> {
+    let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
+    let pairs = (1..).zip(lines.windows(2));
+    let settings = pairs.filter_map(|(line, pair)| {
+        let name = pair[0].trim_start_matches("- ").strip_prefix("name:")?;
+        let value = pair[1].strip_prefix("value:")?.trim();
+        let (name, value) = assignment(&format!("{}={value}", name.trim()))?;
+        Some(Setting {
+            name,
+            value,
+            form: Form::Variable,
+            place: Place {
+                file: file.path.clone(),
+                line: Some(line),
+            },
+        })
+    });
+    settings.collect()
 }
 
 /// The flags of a unit or a manifest; what is found only as a variable is one.

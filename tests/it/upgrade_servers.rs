@@ -1,5 +1,6 @@
 //! Upgrades of real servers: where the check finds nothing they work, and where it finds something they do not.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -269,6 +270,53 @@ async fn learners_beyond_the_limit_are_found_before_they_end_the_new_version() {
         "{}",
         died.1
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_this_machine_and_backups_are_looked_at() {
+    let release = require_etcd!("3.7");
+    let cluster = Cluster::of(&release).start().await;
+    wait_for_storage(&cluster, "3.7.0").await;
+    let workplace = Workplace::of(&cluster);
+    workplace.etcdrx().run(["backup"]).success();
+    let file = workplace.path("etcdrx.toml");
+    let variables = workplace.path("etcd.env");
+    fs::write(&variables, "ETCD_ENABLE_V2=true\n").unwrap();
+    let nodes = format!(
+        "\n[[node]]\nname = \"etcd-1\"\nreach = \"local\"\nenvironment_file = \"{}\"\ndata_dir = \"{}\"\n\n[[node]]\nname = \"etcd-2\"\nreach = \"ssh://etcd-2\"\n",
+        variables.display(),
+        data_dir(&cluster)
+    );
+    fs::write(&file, fs::read_to_string(&file).unwrap() + &nodes).unwrap();
+
+    let same = workplace.etcdrx().run([
+        "check",
+        "--upgrade-to",
+        "3.7",
+        "--source",
+        "latest",
+        "--json",
+    ]);
+    let back = workplace.etcdrx().run([
+        "check",
+        "--upgrade-to",
+        "3.6",
+        "--source",
+        "latest",
+        "--json",
+    ]);
+
+    let report = same.json();
+    for count in ["members", "settings", "data_directories", "snapshots"] {
+        assert_eq!(report[count], 1, "{count}: {same:?}");
+    }
+    assert_eq!(same.code, 0, "{same:?}");
+    assert_eq!(
+        codes(&report),
+        ["setting-unknown", "node-not-seen", "same-version"]
+    );
+    assert_eq!(errors(&back.json()), ["downgrade", "schema-too-new"]);
+    assert!(back.stdout.contains("backup 2"), "{back:?}");
 }
 
 #[tokio::test]

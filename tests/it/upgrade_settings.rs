@@ -278,6 +278,25 @@ fn a_unit_leads_to_its_drop_ins_its_variables_and_its_configuration_file() {
 }
 
 #[test]
+fn a_manifest_tells_flags_and_variables_with_their_lines() {
+    let workplace = Workplace::new();
+    let manifest = "kind: Pod\nspec:\n  containers:\n  - command:\n    - etcd\n    - --name=cp1\n    - --experimental-initial-corrupt-check=true\n    env:\n    - name: ETCD_ENABLE_V2\n      value: \"true\"\n    - name: ETCD_NAME\n      value: other\n";
+    fs::write(workplace.path("etcd.yaml"), manifest).unwrap();
+
+    let found = check(&workplace, "3.7", &["--etcd-config", "etcd.yaml"]);
+
+    assert_eq!(found.code, 3, "{found:?}");
+    for words in [
+        "error [flag-unknown] etcd.yaml, line 7",
+        "write --feature-gates=InitialCorruptCheck=true in its place; etcd 3.6 and later take it",
+        "error [protection-lost] etcd.yaml, line 9: etcd 3.7 ignores ETCD_ENABLE_V2",
+        "2 things to change first; looked at: 1 member's settings",
+    ] {
+        assert!(found.stdout.contains(words), "{words}: {found:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_checked_is_a_matter_of_usage() {
     let workplace = Workplace::new();
     fs::write(workplace.path("list.yml"), "- a\n").unwrap();

@@ -85,9 +85,8 @@ fn flag(setting: &Setting, upgrade: Upgrade) -> Finding {
 /// A flag that etcd never had: most often that of a shell or a container's runtime in front of it.
 fn of_nobody(setting: &Setting) -> Finding {
     let message = format!(
-        "{}: no etcd from 3.4 to 3.7 knows {}; if it is meant for etcd, etcd exits 2 with it",
-        setting.place,
-        setting.written()
+        "{}: no etcd from 3.4 to 3.7 knows -{}; if it is meant for etcd, etcd exits 2 with it",
+        setting.place, setting.name
     );
     Finding::warning("setting-unknown", message)
 }
@@ -160,9 +159,13 @@ fn instead(setting: &Setting, upgrade: Upgrade) -> String {
             ..setting.clone()
         }),
     };
-    match upgrade.from {
-        Some(from) if first.is_some_and(|known| known.by(from)) => {
+    match (upgrade.from, first) {
+        (Some(from), Some(first)) if first.by(from) => {
             format!("write {new} in its place now: etcd {from} takes it (not both at once)")
+        }
+        (None, Some(first)) => {
+            let since = first.first;
+            format!("write {new} in its place; etcd {since} and later take it (not both at once)")
         }
         _ => format!("write {new} in its place together with the new program"),
     }
