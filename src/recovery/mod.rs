@@ -6,6 +6,8 @@ pub mod observation;
 pub mod observe;
 pub mod rank;
 pub mod scenario;
+#[cfg(test)]
+mod specimen;
 
 pub use observation::Observation;
 pub use scenario::Scenario;
