@@ -15,6 +15,8 @@ pub mod playbook;
 pub mod rank;
 pub mod report;
 pub mod scenario;
+#[cfg(test)]
+mod specimen;
 
 pub use actions::inspection;
 pub use observation::Observation;

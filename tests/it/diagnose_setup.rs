@@ -118,12 +118,13 @@ pub(crate) fn name_the_nodes(workplace: &Workplace, cluster: &Cluster) {
     let path = workplace.path("etcdrx.toml");
     let mut text = fs::read_to_string(&path).unwrap();
     for member in &cluster.members {
-        text += &format!(
+        let node = format!(
             "[[node]]\nname = \"{}\"\nclient_url = \"{}\"\npeer_url = \"{}\"\n",
             member.name(),
             member.client_url(),
             member.peer_url()
         );
+        text.push_str(&node);
     }
     fs::write(path, text).unwrap();
 }

@@ -94,12 +94,9 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The value of a header field; case does not matter (RFC 9110, 5.1).
+    /// The value of a header field.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (field, value) = line.split_once(':')?;
-            field.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        header(&self.head, name)
     }
 }
 
@@ -167,19 +164,44 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     let written = stream.write_all(request.as_bytes()).await;
     written.and(stream.flush().await)?;
     let mut bytes = Vec::new();
-    stream.take(MOST_BYTES).read_to_end(&mut bytes).await?;
+    let mut stream = stream.take(MOST_BYTES);
+    // The end does not always come: etcd 3.6 leaves about every second connection to its peer port open.
+    while !is_whole(&bytes) && stream.read_buf(&mut bytes).await? > 0 {}
     Ok(bytes)
+}
+
+/// Whether the body is as long as the head says that it is.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some((head, body)) = split(bytes) else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(head);
+    let length = header(&head, "Content-Length").and_then(|length| length.parse().ok());
+    length.is_some_and(|length: usize| body.len() >= length)
 }
 
 /// Status and body of an answer in HTTP/1 (RFC 9112, 4).
 fn answer(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = String::from_utf8_lossy(&bytes[..end]);
+    let (head, body) = split(bytes)?;
+    let head = String::from_utf8_lossy(head);
     let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?;
     Some(Answer {
         status: status.parse().ok()?,
-        body: bytes[end + 4..].to_owned(),
+        body: body.to_owned(),
         head: head.into_owned(),
+    })
+}
+
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some((&bytes[..end], &bytes[end + 4..]))
+}
+
+/// The value of a header field; case does not matter (RFC 9110, 5.1).
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().skip(1).find_map(|line| {
+        let (field, value) = line.split_once(':')?;
+        field.eq_ignore_ascii_case(name).then(|| value.trim())
     })
 }
 
@@ -194,6 +216,9 @@ mod tests {
         assert_eq!(good.status, 503);
         assert_eq!(good.header("a"), Some("b"));
         assert_eq!(good.header("b"), None);
+        assert!(is_whole(b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nab"));
+        assert!(!is_whole(b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nab"));
+        assert!(!is_whole(b"HTTP/1.0 200 OK\r\n\r\nab"));
         assert_eq!(good.body, b"{\"code\":14}");
         for bad in [
             "",

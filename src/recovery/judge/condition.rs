@@ -24,12 +24,8 @@ pub enum Condition {
     MajorityRestartable,
     /// No quorum; nobody has looked at what is left on the nodes.
     MajorityUnseen,
-    /// TLS keeps us out: nothing is known of the cluster.
-    NotADisasterTls,
     /// The way from here leads to nobody: nothing is known of the cluster.
     NotADisasterNetwork,
-    /// etcd answers, and does not let us look.
-    NotAllowed,
     /// A member holds other data than the others.
     SilentCorruption,
     /// The CORRUPT alarm is raised: no writes.
@@ -50,6 +46,10 @@ pub enum Condition {
     FollowerUnreachable,
     /// One member is down.
     FollowerDown,
+    /// TLS keeps us out, of all members or of one: nothing is known of what is behind.
+    NotADisasterTls,
+    /// etcd answers, and does not let us look.
+    NotAllowed,
     /// One member answers, and knows no leader while the others have one.
     MemberIsolated,
     /// One member is about to start, or does not get on with it.

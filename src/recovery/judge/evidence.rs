@@ -49,7 +49,7 @@ fn quorum(case: &Case<'_>) -> Option<String> {
         quorum.have, quorum.voters, quorum.need
     );
     Some(match quorum.reads {
-        true => format!("reads and writes find a quorum ({voters})"),
+        true => format!("reads find a quorum ({voters})"),
         false => voters,
     })
 }

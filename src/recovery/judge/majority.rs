@@ -40,13 +40,7 @@ pub(super) fn condition(case: &Case<'_>) -> Found {
         (false, _) if live.is_empty() => Found::unclear(condition),
         _ => Found::likely(condition),
     };
-    let unseen = unseen.iter().map(|member| match member.class {
-        Class::Unreachable => format!(
-            "{} cannot be reached from here, and may be alive",
-            label(member)
-        ),
-        _ => format!("nobody has looked at the data of {}", label(member)),
-    });
+    let unseen = not_looked_at(&unseen);
     found.about(&live).because(unseen).because(reach(case))
 }
 
@@ -60,6 +54,30 @@ fn unseen<'a>(case: &Case<'a>) -> Vec<&'a Member> {
             Class::Ok | Class::NoLeader | Class::Learner | Class::Foreign => false,
         })
         .collect()
+}
+
+fn not_looked_at(unseen: &[&Member]) -> Vec<String> {
+    let (unreachable, silent): (Vec<&Member>, Vec<&Member>) = unseen
+        .iter()
+        .partition(|member| member.class == Class::Unreachable);
+    let names = |members: &[&Member]| {
+        let names: Vec<String> = members.iter().map(|member| label(member)).collect();
+        names.join(", ")
+    };
+    let mut lines = Vec::new();
+    if !unreachable.is_empty() {
+        let names = names(&unreachable);
+        lines.push(format!(
+            "no way leads from here to {names}: there may be life"
+        ));
+    }
+    if !silent.is_empty() {
+        lines.push(format!(
+            "nobody has looked at the data of {}",
+            names(&silent)
+        ));
+    }
+    lines
 }
 
 fn restartable(case: &Case<'_>) -> Vec<String> {

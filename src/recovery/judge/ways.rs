@@ -19,7 +19,7 @@ pub(super) fn ways(case: &Case<'_>, conditions: &[Found]) -> Vec<Way> {
         Scenario::Follower | Scenario::Leader => worst
             .members
             .iter()
-            .map(|member| replace(worst.condition, member))
+            .map(|member| replace(worst.condition, scenario, member))
             .collect(),
         Scenario::Space => small(case, worst),
         Scenario::Majority | Scenario::Total => {
@@ -32,7 +32,7 @@ pub(super) fn ways(case: &Case<'_>, conditions: &[Found]) -> Vec<Way> {
     }
 }
 
-fn replace(condition: Condition, member: &str) -> Way {
+fn replace(condition: Condition, scenario: Scenario, member: &str) -> Way {
     let how = match condition {
         Condition::FollowerDown | Condition::LeaderLost => {
             "start it again on its own data; replace it only if it does not start"
@@ -48,7 +48,7 @@ fn replace(condition: Condition, member: &str) -> Way {
     Way {
         how: how.to_owned(),
         lost: "nothing: the others have everything that was acknowledged".to_owned(),
-        command: format!("etcdrx recover --scenario follower --member {member}"),
+        command: format!("etcdrx recover --scenario {scenario} --member {member}"),
     }
 }
 
@@ -133,10 +133,15 @@ fn salvage_loss(case: &Case<'_>, candidate: &Candidate) -> String {
 
 /// How much further another one reaches.
 fn behind(candidate: &Candidate) -> Option<String> {
+    // The log of a directory may hold more than its database; of everything else the revision says all.
+    let is_log = matches!(candidate.source, Source::Salvage { .. });
     match (candidate.lost_revisions, candidate.lost_entries) {
-        (Some(revisions @ 1..), _) => Some(format!("{revisions} revisions that another one has")),
+        (Some(0), _) if !is_log => None,
+        (Some(revisions @ 1..), _) if !is_log => {
+            Some(format!("{revisions} revisions that another one has"))
+        }
         (_, Some(entries @ 1..)) => Some(format!(
-            "up to {entries} writes: another one reaches so many raft entries further"
+            "{entries} raft entries that another one has, most of them writes"
         )),
         _ => None,
     }
