@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use serde::Serialize;
+
 use crate::id::BackupId;
 
 /// Something that happened on the way, worth a line or a bar to a person who waits.
@@ -20,6 +22,41 @@ pub enum Event {
     },
     /// A backup was dealt with, in a loop over many.
     Backup(BackupId),
+    /// A step of a recovery began or ended.
+    Step(StepEvent),
+}
+
+/// A step of a recovery that began or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepEvent {
+    /// Its number, from 1.
+    pub n: usize,
+    /// How many there are.
+    pub of: usize,
+    /// What it does.
+    pub title: String,
+    /// The member on whose node it happens.
+    pub node: Option<String>,
+    /// How it is.
+    pub state: StepState,
+    /// What was seen.
+    pub evidence: Vec<String>,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// How a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// It began.
+    Started,
+    /// It had its effect.
+    Done,
+    /// The effect was there already.
+    Already,
+    /// It failed.
+    Failed,
 }
 
 /// An error with all its causes, on one line.

@@ -8,10 +8,13 @@ use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
 use super::certs::CertsCommand;
+use super::diagnose::DiagnoseArgs;
 use super::drill::DrillCommand;
 use super::node::NodeCommand;
+use super::recover::RecoverArgs;
 use super::restore::RestoreArgs;
 use super::snapshot::SnapshotCommand;
+use super::upgrade::UpgradeArgs;
 
 /// Backups of etcd that prove themselves
 #[derive(Debug, Parser)]
@@ -138,6 +141,10 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// Make data directories that etcd boots from a backup or a snapshot file
     Restore(RestoreArgs),
+    /// What is wrong with this cluster, why, and what to do; reads only
+    Diagnose(DiagnoseArgs),
+    /// Bring a cluster back: looks, plans, explains, asks, acts; can be killed and resumed
+    Recover(Box<RecoverArgs>),
     /// Rehearse: boot a backup and prove it
     Drill {
         /// What to do
@@ -203,6 +210,9 @@ pub(crate) struct InitArgs {
 /// `check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) upgrade: UpgradeArgs,
+
     #[command(flatten)]
     pub(crate) etcd: EtcdArgs,
 

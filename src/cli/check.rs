@@ -10,9 +10,13 @@ use super::args::CheckArgs;
 use super::context::{Context, now, open_access, open_folder};
 use super::failure::{Exit, Failure};
 use super::print;
+use super::upgrade;
 
 pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
     let config = context.configure_both(&args.etcd, &args.repository, |layers| layers)?;
+    if let Some(to) = args.upgrade.to {
+        return upgrade::run(context, &config, &args.upgrade, to).await;
+    }
     let access = open_access(&config)?;
     let mut report = Report::default();
     check_cluster(&access, &config.backup.member, now(), &mut report).await;

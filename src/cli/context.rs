@@ -50,6 +50,14 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The same for work that gives something else than an exit code.
+    pub(super) async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.interrupt.cancelled() => Err(Failure::interrupted()),
+        }
+    }
+
     /// The file, the environment and the flags that say where the repository is.
     pub(super) fn configure(&self, repository: &RepositoryArgs) -> Result<Config, Failure> {
         Ok(self.layers()?.repository(repository).finish()?)

@@ -162,6 +162,10 @@ impl Failure {
         }
     }
 
+    pub(super) fn bad_words(problem: String) -> Self {
+        Self::plain(Exit::Usage, problem, "nothing was done")
+    }
+
     pub(super) fn no_endpoints() -> Self {
         Self::plain(
             Exit::Usage,

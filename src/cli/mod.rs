@@ -5,21 +5,25 @@ mod backup;
 mod certs;
 mod check;
 mod context;
+mod diagnose;
 mod drill;
 mod failure;
 mod fetch;
 mod hints;
 mod init;
 mod list;
+mod look;
 mod node;
 mod pin;
 mod print;
 mod prune;
+mod recover;
 mod restore;
 mod screen;
 mod show;
 mod signals;
 mod snapshot;
+mod upgrade;
 mod verify;
 
 use std::io;
@@ -73,8 +77,10 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         Command::Pin(args) => context.or_interrupt(pin::pin(&context, &args)).await,
         Command::Unpin(args) => context.or_interrupt(pin::unpin(&context, &args)).await,
         Command::Fetch(args) => context.or_interrupt(fetch::run(&context, &args)).await,
-        Command::Node { command } => node::run(&context, &command),
+        Command::Diagnose(args) => context.or_interrupt(diagnose::run(&context, &args)).await,
+        Command::Node { command } => context.or_interrupt(node::run(&context, &command)).await,
         Command::Restore(args) => context.or_interrupt(restore::run(&context, &args)).await,
+        Command::Recover(args) => recover::run(&context, &args).await,
         Command::Snapshot { command } => {
             context
                 .or_interrupt(snapshot::run(&context, &command))

@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use etcdrx::catalog::Backup;
 use etcdrx::manifest::{Finding, Manifest, Severity};
 use etcdrx::retention::Health;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::screen::Screen;
@@ -36,6 +37,12 @@ pub(super) fn health(health: Health) -> &'static str {
         Health::Unproven => "unproven",
         Health::Damaged => "DAMAGED",
     }
+}
+
+/// The word by which JSON calls a value that is one of a few words.
+pub(super) fn word(value: &impl Serialize) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json.as_str().unwrap_or_default().to_owned()
 }
 
 /// A backup as JSON: its manifest, and what was learnt later.

@@ -2,9 +2,10 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use etcdrx::manifest::{Finding, Severity};
-use etcdrx::progress::{Event, Progress};
+use etcdrx::progress::{Event, Progress, StepEvent, StepState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -61,6 +62,45 @@ impl Screen {
     pub(crate) fn answer_json(&self, document: &impl Serialize) {
         let text = serde_json::to_string_pretty(document);
         self.answer(&text.expect("answers hold nothing that JSON cannot"));
+    }
+
+    /// Writes one line of a stream of JSON documents.
+    pub(crate) fn answer_json_line(&self, document: &impl Serialize) {
+        let text = serde_json::to_string(document);
+        self.answer(&text.expect("answers hold nothing that JSON cannot"));
+    }
+
+    /// Tells how a step of a recovery is.
+    fn step(&self, step: &StepEvent) {
+        self.bar.reset();
+        if self.json {
+            #[derive(Serialize)]
+            struct Told<'a> {
+                event: &'static str,
+                #[serde(flatten)]
+                step: &'a StepEvent,
+            }
+            self.answer_json_line(&Told {
+                event: "step",
+                step,
+            });
+            return;
+        }
+        let place = format!("[{}/{}]", step.n, step.of);
+        let seconds = Duration::from_millis(step.elapsed_ms).as_secs_f64();
+        let ending = match step.state {
+            StepState::Started => {
+                self.note(&format!("{place} {} …", step.title));
+                return;
+            }
+            StepState::Done => format!("done in {seconds:.2} s"),
+            StepState::Already => "was so already".to_owned(),
+            StepState::Failed => self.paint("31;1", &format!("failed after {seconds:.2} s")),
+        };
+        self.note(&format!("{place} {}: {ending}", step.title));
+        for evidence in &step.evidence {
+            self.note(&format!("        {}", evidence.replace('\n', "\n        ")));
+        }
     }
 
     /// Says something on the way.
@@ -145,6 +185,7 @@ impl Progress for Screen {
                 self.bar.reset();
                 self.note(id.as_str());
             }
+            Event::Step(step) => self.step(&step),
         }
     }
 }

@@ -95,12 +95,30 @@ impl EtcdFlags {
         Ok(Self::from_words(words.map(String::as_str)))
     }
 
+    /// Reads a file of variables, as a unit's `EnvironmentFile` names it: `ETCD_NAME=...`, the last one of a name counts.
+    #[must_use]
+    pub fn from_environment(text: &str) -> Self {
+        Self {
+            values: variables_of(text).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Reads a unit of systemd: the command that it starts, and the variables that it sets.
     #[must_use]
     pub fn from_unit(text: &str) -> Self {
+        Self::from_unit_and_files(text, |_| None)
+    }
+
+    /// As [`from_unit`](Self::from_unit), with the files of variables that it names, as far as `read` gives them.
+    ///
+    /// A flag beats a variable, and a variable of a file one of the unit (`systemd.exec(5)`).
+    #[must_use]
+    pub fn from_unit_and_files(text: &str, read: impl Fn(&str) -> Option<String>) -> Self {
         let joined = text.replace("\\\n", " ");
         let mut flags = Self::default();
         let mut variables = BTreeMap::new();
+        let mut of_files = BTreeMap::new();
         for line in joined.lines() {
             let Some((key, value)) = line.trim().split_once('=') else {
                 continue;
@@ -116,12 +134,18 @@ impl EtcdFlags {
                 "ExecReload" if value.contains("HUP") => {
                     flags.reloads.push(value.trim().to_owned());
                 }
+                "Environment" if value.trim().is_empty() => variables.clear(),
                 "Environment" => variables.extend(words.filter_map(of_variable)),
+                "EnvironmentFile" if value.trim().is_empty() => of_files.clear(),
+                "EnvironmentFile" => {
+                    let path = unquoted(value.trim().trim_start_matches('-'));
+                    let text = read(path).unwrap_or_default();
+                    of_files.extend(variables_of(&text));
+                }
                 _ => {}
             }
         }
-        // A flag beats its variable.
-        for (name, value) in variables {
+        for (name, value) in of_files.into_iter().chain(variables) {
             flags.values.entry(name).or_insert(value);
         }
         flags
@@ -198,6 +222,13 @@ fn is_of_a_section(name: &str) -> bool {
     in_section || FLAGS_ONLY.contains(&name) || name == "crl-file"
 }
 
+/// The variables of etcd in a file of variables, in their order.
+fn variables_of(text: &str) -> impl Iterator<Item = (String, String)> {
+    let joined = text.replace("\\\n", "");
+    let lines: Vec<String> = joined.lines().map(|line| line.trim().to_owned()).collect();
+    lines.into_iter().filter_map(|line| of_variable(&line))
+}
+
 /// A variable of etcd, such as `ETCD_CERT_FILE=/x`, as the flag that it stands for.
 fn of_variable(text: &str) -> Option<(String, String)> {
     let (name, value) = text.strip_prefix("ETCD_")?.split_once('=')?;
@@ -210,7 +241,7 @@ fn unquoted(word: &str) -> &str {
 }
 
 /// A value as it would stand behind a flag.
-fn text_of(value: &Value) -> String {
+pub(super) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
@@ -238,7 +269,7 @@ struct Container {
     args: Vec<String>,
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(text: &str, origin: &str) -> Result<T, Error> {
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(text: &str, origin: &str) -> Result<T, Error> {
     serde_saphyr::from_str(text).map_err(|error| Error::NotEtcd {
         origin: origin.to_owned(),
         problem: error.to_string(),
@@ -289,6 +320,23 @@ ExecReload=/bin/kill -HUP $MAINPID
         assert_eq!(flags.get("key-file"), Some("/a.key"));
         assert!(flags.is_on("client-cert-auth"));
         assert_eq!(flags.reloads, ["/bin/kill -HUP $MAINPID"]);
+    }
+
+    #[test]
+    fn a_file_of_variables_beats_those_of_the_unit_and_yields_to_flags() {
+        let file = "# a comment\n; another\nETCD_NAME=\"m3\"\nETCD_DATA_DIR=/file\nETCD_DATA_DIR='/last'\nOTHER=x\n";
+        let unit = "\
+EnvironmentFile=-/etc/default/etcd
+Environment=ETCD_NAME=m1 ETCD_DATA_DIR=/unit ETCD_WAL_DIR=/wal
+ExecStart=/usr/bin/etcd --name=m2
+";
+        let read = |path: &str| (path == "/etc/default/etcd").then(|| file.to_owned());
+        let flags = EtcdFlags::from_unit_and_files(unit, read);
+
+        assert_eq!(flags.get("name"), Some("m2"));
+        assert_eq!(flags.get("data-dir"), Some("/last"));
+        assert_eq!(flags.get("wal-dir"), Some("/wal"));
+        assert_eq!(EtcdFlags::from_environment(file).values.len(), 2);
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub const KEYS: &[Key] = &[
     key("node", "stop", Kind::FileOnly),
     key("node", "status", Kind::FileOnly),
     key("node", "etcd", Kind::FileOnly),
+    key("node", "ssh_config", Kind::FileOnly),
 ];
 
 /// Whether there is a table of this name.

@@ -2,6 +2,7 @@
 
 mod discover;
 mod etcd_flags;
+mod etcd_keys;
 mod keys;
 mod layers;
 mod member_urls;
@@ -20,6 +21,7 @@ use crate::retention::Policy;
 
 pub use discover::Discovered;
 pub use etcd_flags::EtcdFlags;
+pub use etcd_keys::etcd_keys;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::Layers;
 pub use member_urls::MemberUrls;

@@ -36,6 +36,8 @@ pub struct Node {
     pub status: Vec<String>,
     /// The program etcd itself; found by itself where nothing is said.
     pub etcd: Option<PathBuf>,
+    /// The configuration that `ssh` reads instead of the user's own.
+    pub ssh_config: Option<PathBuf>,
 }
 
 /// How commands get to a node.
@@ -236,6 +238,42 @@ impl FromStr for ServiceKind {
                 Ok(Self::StaticPod(PathBuf::from(path)))
             }
             _ => Err(bad()),
+        }
+    }
+}
+
+impl FromStr for Settings {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = |path: &str| PathBuf::from(path);
+        Ok(match text.split_once(':') {
+            Some(("config-file", rest)) if !rest.is_empty() => {
+                Self::ConfigFile { path: path(rest) }
+            }
+            Some(("environment-file", rest)) if !rest.is_empty() => {
+                Self::EnvironmentFile { path: path(rest) }
+            }
+            Some(("manifest", rest)) if !rest.is_empty() => Self::Manifest { path: path(rest) },
+            Some(("unit", rest)) if !rest.is_empty() && !rest.starts_with('-') => Self::Unit {
+                unit: rest.to_owned(),
+            },
+            _ => {
+                return Err(format!(
+                    "`{text}` is not config-file:FILE, environment-file:FILE, unit:UNIT or manifest:FILE"
+                ));
+            }
+        })
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConfigFile { path } => write!(f, "config-file:{}", path.display()),
+            Self::EnvironmentFile { path } => write!(f, "environment-file:{}", path.display()),
+            Self::Unit { unit } => write!(f, "unit:{unit}"),
+            Self::Manifest { path } => write!(f, "manifest:{}", path.display()),
         }
     }
 }

@@ -52,8 +52,11 @@ pub enum Error {
     Snap { source: snap::Error },
 }
 
+/// What stands before the run in the name of a member's data that a recovery set aside: nobody's to remove, and no member's.
+pub const SET_ASIDE: &str = "member.etcdrx-";
+
 /// What stands before the run in the name of what is not finished.
-const UNFINISHED: &str = "member.etcdrx-";
+const UNFINISHED: &str = "etcdrx-unfinished-";
 
 /// Directories that were not there; dropped, those of them that are still empty go again.
 #[derive(Debug)]
@@ -100,7 +103,7 @@ pub struct Building {
 impl Building {
     /// Begins the directory `data_dir`, which is not there or empty; `run` tells this attempt from any other.
     ///
-    /// What a restore left that was killed is removed.
+    /// What a restore left that was killed is removed. What a recovery set aside may lie there, and stays.
     ///
     /// # Errors
     /// If there is something in the place, or the disk refuses.
@@ -297,7 +300,7 @@ pub fn ensure_space(data_dirs: &[&Path], database_bytes: u64) -> Result<(), Erro
     Ok(())
 }
 
-/// Whether the directory is not there; refuses one that holds something.
+/// Whether the directory is not there; refuses one that holds something besides what was set aside.
 fn ensure_empty(path: &Path) -> Result<bool, Error> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
@@ -311,7 +314,8 @@ fn ensure_empty(path: &Path) -> Result<bool, Error> {
     };
     for entry in entries {
         let name = entry.map_err(failed(path))?.file_name();
-        if name != LOST_AND_FOUND {
+        let aside = name.to_string_lossy().starts_with(SET_ASIDE);
+        if name != LOST_AND_FOUND && !aside {
             return Err(Error::NotEmpty {
                 path: path.to_owned(),
                 found: name.to_string_lossy().into_owned(),
@@ -324,7 +328,7 @@ fn ensure_empty(path: &Path) -> Result<bool, Error> {
 /// A name beside `path` for what is not finished.
 fn beside(path: &Path, run: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".etcdrx-{run}"));
+    name.push(format!(".{UNFINISHED}{run}"));
     path.with_file_name(name)
 }
 

@@ -66,6 +66,15 @@ impl Snap {
         }
     }
 
+    /// Whether clients' keys of the second API stand in it: 3.6 does not start on those.
+    #[must_use]
+    pub fn holds_second_api_keys(&self) -> bool {
+        let store: serde_json::Value = serde_json::from_slice(&self.store).unwrap_or_default();
+        let keys = store.pointer("/Root/Children/1/Children");
+        let keys = keys.and_then(serde_json::Value::as_object);
+        keys.is_some_and(|keys| !keys.is_empty())
+    }
+
     fn encode(&self) -> Vec<u8> {
         let metadata = Writer::default().bytes(1, &self.conf_state.encode());
         let metadata = metadata.number(2, self.place.index);

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::Error;
+use super::credentials::Identity as OurIdentity;
 use super::credentials::{self, OurCertificate, Tls};
 use super::diagnosis::{self, Diagnosis};
 use crate::config::{Cluster, Secret};
@@ -54,10 +55,29 @@ impl Access {
         &self.endpoints
     }
 
+    /// The same way to other endpoints.
+    ///
+    /// # Errors
+    /// If one of them is no endpoint.
+    pub fn to(&self, endpoints: &[String]) -> Result<Self, Error> {
+        let endpoints = endpoints.iter();
+        let endpoints = endpoints.map(|endpoint| normalize(endpoint, self.tls.is_some()));
+        Ok(Self {
+            endpoints: endpoints.collect::<Result<Vec<_>, _>>()?,
+            ..self.clone()
+        })
+    }
+
     /// What our client certificate says, if there is one.
     #[must_use]
     pub fn our_certificate(&self) -> Option<&OurCertificate> {
         self.tls.as_ref()?.ours.as_ref()
+    }
+
+    /// The certificate and the key that we show, if there are any.
+    #[must_use]
+    pub fn identity(&self) -> Option<&OurIdentity> {
+        self.tls.as_ref()?.identity.as_deref()
     }
 
     /// Connects without a password, which is possible without quorum.
@@ -82,7 +102,8 @@ impl Access {
     }
 
     /// Whether there is a password.
-    pub(super) fn has_user(&self) -> bool {
+    #[must_use]
+    pub fn has_user(&self) -> bool {
         self.user.is_some()
     }
 
@@ -144,13 +165,18 @@ impl Access {
         failure: Error,
         patience: Duration,
     ) -> Error {
-        match diagnosis::diagnose(endpoint, self.tls.as_ref(), patience).await {
+        match self.diagnose(endpoint, patience).await {
             Diagnosis::Open => failure,
             diagnosis => Error::Unreachable {
                 endpoint: endpoint.to_owned(),
                 diagnosis,
             },
         }
+    }
+
+    /// What stands between us and an endpoint, by a connection of our own.
+    pub(super) async fn diagnose(&self, endpoint: &str, patience: Duration) -> Diagnosis {
+        diagnosis::diagnose(endpoint, self.tls.as_ref(), patience).await
     }
 }
 
@@ -161,8 +187,8 @@ impl Tls {
             Some(pem) => options.ca_certificate(Certificate::from_pem(pem)),
             None => options.with_native_roots(),
         };
-        if let Some((cert, key)) = &self.identity_pem {
-            options = options.identity(Identity::from_pem(cert, key));
+        if let Some(ours) = &self.identity {
+            options = options.identity(Identity::from_pem(&ours.cert_pem, &ours.key_pem));
         }
         options
     }

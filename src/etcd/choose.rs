@@ -219,6 +219,7 @@ mod tests {
             cluster_id: ClusterId(1),
             name: format!("etcd-{id}"),
             version: "3.6.14".to_owned(),
+            storage_version: None,
             leader: Some(MemberId(1)),
             is_learner: false,
             raft_index: applied_index,

@@ -24,7 +24,7 @@ const KEY: &str = "the client key";
 #[derive(Clone)]
 pub(super) struct Tls {
     pub(super) ca_pem: Option<Vec<u8>>,
-    pub(super) identity_pem: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) identity: Option<Arc<Identity>>,
     pub(super) rustls: Arc<ClientConfig>,
     pub(super) ours: Option<OurCertificate>,
 }
@@ -95,15 +95,15 @@ impl Tls {
             ca_pem,
             rustls: Arc::new(rustls),
             ours: identity.as_ref().map(|i| i.ours.clone()),
-            identity_pem: identity.map(|i| (i.cert_pem, i.key_pem)),
+            identity: identity.map(Arc::new),
         })
     }
 }
 
 /// A certificate to show, with the intermediates behind it, and its key.
 pub struct Identity {
-    cert_pem: Vec<u8>,
-    key_pem: Vec<u8>,
+    pub(super) cert_pem: Vec<u8>,
+    pub(super) key_pem: Vec<u8>,
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
     key_path: PathBuf,

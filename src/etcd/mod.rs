@@ -1,15 +1,18 @@
 //! The only room that speaks to a live etcd.
 
 mod access;
+mod administer;
 mod choose;
 mod credentials;
 mod diagnosis;
 mod hashkv;
 mod keys;
+mod listed;
 mod member_urls;
 pub mod probe;
 mod snapshot;
 mod status;
+mod view;
 mod wire;
 mod write;
 
@@ -24,9 +27,11 @@ pub use choose::{Candidate, Choice, Refused, choose};
 pub use credentials::{Identity, OurCertificate};
 pub use diagnosis::Diagnosis;
 pub use hashkv::{MemberHash, disagreements};
+pub use listed::Listed;
 pub use member_urls::member_urls;
 pub use snapshot::Snapshot;
 pub use status::{MemberStatus, probe_all};
+pub use view::{Patience, Reads, View, view};
 pub use write::{BATCH_KEYS, Live, Put};
 
 /// Why etcd could not be asked, or what it answered instead.

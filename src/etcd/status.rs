@@ -26,6 +26,8 @@ pub struct MemberStatus {
     pub name: String,
     /// The version of etcd.
     pub version: String,
+    /// The version of its database's schema; `None` before etcd 3.6.
+    pub storage_version: Option<String>,
     /// Whom it takes for the leader; `None` if it knows none.
     pub leader: Option<MemberId>,
     /// Whether it has no vote.
@@ -137,7 +139,7 @@ async fn ask(
     Ok((describe(&status, endpoint), names))
 }
 
-fn describe(status: &StatusResponse, endpoint: &str) -> MemberStatus {
+pub(super) fn describe(status: &StatusResponse, endpoint: &str) -> MemberStatus {
     let header = status.header();
     MemberStatus {
         endpoint: endpoint.to_owned(),
@@ -145,6 +147,7 @@ fn describe(status: &StatusResponse, endpoint: &str) -> MemberStatus {
         cluster_id: ClusterId(header.map_or(0, ResponseHeader::cluster_id)),
         name: String::new(),
         version: status.version().to_owned(),
+        storage_version: Some(status.storage_version().to_owned()).filter(|text| !text.is_empty()),
         leader: Some(status.leader()).filter(|id| *id != 0).map(MemberId),
         is_learner: status.is_learner(),
         raft_index: status.raft_index(),

@@ -1,7 +1,21 @@
 //! Brings a cluster back: looks, judges, plans, acts, and proves the result.
 
+mod actions;
+pub mod choices;
+pub mod directory;
+pub mod execute;
+pub mod invariants;
+pub mod journal;
+pub mod judge;
+pub mod learned;
 pub mod observation;
+pub mod observe;
+pub mod plan;
+pub mod playbook;
+pub mod rank;
+pub mod report;
 pub mod scenario;
 
+pub use actions::inspection;
 pub use observation::Observation;
 pub use scenario::Scenario;

@@ -17,11 +17,19 @@ pub enum Scenario {
     Majority,
     /// No member's data are left.
     Total,
+    /// The quota is used up, and nothing can be written.
+    Space,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Follower, Self::Leader, Self::Majority, Self::Total];
+    pub const ALL: [Self; 5] = [
+        Self::Follower,
+        Self::Leader,
+        Self::Majority,
+        Self::Total,
+        Self::Space,
+    ];
 }
 
 impl fmt::Display for Scenario {
@@ -31,6 +39,7 @@ impl fmt::Display for Scenario {
             Self::Leader => "leader",
             Self::Majority => "majority",
             Self::Total => "total",
+            Self::Space => "space",
         })
     }
 }
@@ -40,6 +49,6 @@ impl FromStr for Scenario {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|one| one.to_string() == text);
-        found.ok_or_else(|| format!("`{text}` is not follower, leader, majority or total"))
+        found.ok_or_else(|| format!("`{text}` is not follower, leader, majority, total or space"))
     }
 }

@@ -15,8 +15,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("crc32c", &["backend/", "datadir/"]),
     ("etcd_client", &["etcd/"]),
     ("indicatif", &["cli/"]),
-    // A file of the log is allocated before it is written, and free space is asked for; processes are signalled.
-    ("nix", &["cli/", "datadir/", "drill/", "sandbox/"]),
+    // A file of the log is allocated before it is written, and free space is asked for; processes are looked at and ended.
+    ("nix", &["cli/", "datadir/", "drill/", "node/", "sandbox/"]),
     ("object_store", &["repository/"]),
     // What stands in a line of a log is found by patterns, all of them at once.
     ("regex", &["certs/"]),
@@ -26,11 +26,12 @@ const DOORS: &[(&str, &[&str])] = &[
     // cli/mod.rs installs the process's default for all TLS; certs/ takes its type for keys in every form.
     ("rustls", &["certs/key.rs", "cli/mod.rs", "etcd/"]),
     ("rustls_native_certs", &["etcd/"]),
-    ("serde_saphyr", &["config/"]),
+    ("serde_saphyr", &["config/", "recovery/playbook.rs"]),
     ("strsim", &["config/"]),
     ("tokio_rustls", &["etcd/"]),
     // Flags are the last layer of a configuration, and layers are TOML; so are profiles, and what `certs explain` knows.
-    ("toml", &["certs/", "cli/", "config/"]),
+    // And what each version of etcd knows.
+    ("toml", &["certs/", "cli/", "config/", "upgrade/"]),
     ("tracing_subscriber", &["cli/"]),
     ("x509_parser", &["certs/"]),
     // The tests of backend/ unpack what real servers streamed.
@@ -82,7 +83,7 @@ const FLOORS: &[&[&str]] = &[
     &["sandbox"],
     &["node"],
     &["host"],
-    &["recovery"],
+    &["recovery", "upgrade"],
     &["drill"],
 ];
 

@@ -182,6 +182,32 @@ async fn what_is_there_already_is_never_overwritten() {
     assert!(!workplace.path("all/m1").exists());
 }
 
+/// It looks like nothing that a restore may tidy up, whatever has become of the run that put it there.
+#[tokio::test]
+async fn what_a_recovery_set_aside_is_neither_removed_nor_in_the_way() {
+    let workplace = workplace().await;
+    let (data, wal) = (workplace.path("data"), workplace.path("logs"));
+    let aside = [
+        data.join("member.etcdrx-9f3a1c/snap/db"),
+        workplace.path("logs.etcdrx-9f3a1c/0.wal"),
+    ];
+    for path in &aside {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "precious").unwrap();
+    }
+    // What a restore that was killed left behind: this one goes.
+    let unfinished = data.join("etcdrx-unfinished-abc123");
+    fs::create_dir(&unfinished).unwrap();
+
+    restore(&workplace, "./snapshot.db", &["--wal-dir", "logs"]).success();
+
+    for path in &aside {
+        assert_eq!(fs::read(path).unwrap(), b"precious");
+    }
+    assert!(data.join("member/snap/db").exists() && wal.exists());
+    assert!(!unfinished.exists());
+}
+
 #[tokio::test]
 async fn a_damaged_snapshot_is_refused_and_leaves_nothing_behind() {
     let workplace = workplace().await;
@@ -389,6 +415,6 @@ async fn two_restores_into_one_directory_do_not_disturb_each_other() {
         );
     }
     let left = content(&workplace.path(""));
-    let unfinished = |path: &PathBuf| path.to_string_lossy().contains("member.etcdrx-");
+    let unfinished = |path: &PathBuf| path.to_string_lossy().contains("etcdrx-unfinished-");
     assert!(!left.iter().any(unfinished), "{left:?}");
 }

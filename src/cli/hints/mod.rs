@@ -3,7 +3,10 @@
 mod certs;
 mod data;
 mod drill;
+mod node;
+mod recover;
 mod sandbox;
+mod upgrade;
 
 use std::io::ErrorKind;
 
@@ -13,13 +16,20 @@ use etcdrx::datadir::{inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::notify::MetricsError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
-use etcdrx::{apply, backup, certs as library, fetch, id, pki, prune, restore, source, verify};
+use etcdrx::{
+    apply, backup, certs as library, fetch, id, pki, prune, recovery, restore, source, verify,
+};
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
 use self::drill::drill_backup_exit;
+use self::node::node_exit;
+use self::recover::playbook_exit;
 use self::sandbox::{salvage_exit, sandbox_exit};
+use self::upgrade::upgrade_exit;
 use super::failure::{Exit, Failure};
+
+pub(super) use self::recover::diagnosis_exit;
 
 /// Makes a failure of each kind of error by the function that knows it.
 macro_rules! failure_from {
@@ -46,6 +56,7 @@ failure_from! {
     membership::Error => membership_exit,
     restore::Error => restore_exit,
     inspect::Error => inspect_exit,
+    etcdrx::node::Error => node_exit,
     apply::Error => apply_exit,
     id::Error => id_exit,
     library::members::Error => members_exit,
@@ -54,9 +65,11 @@ failure_from! {
     pki::Error => pki_exit,
     library::check::Error => certs_check_exit,
     MetricsError => metrics_exit,
+    recovery::playbook::Error => playbook_exit,
     etcdrx::drill::backup::Error => drill_backup_exit,
     etcdrx::sandbox::Error => sandbox_exit,
     etcdrx::node::salvage::Error => salvage_exit,
+    etcdrx::upgrade::Error => upgrade_exit,
 }
 
 fn certs_check_exit(_: &library::check::Error) -> (Exit, &'static str) {

@@ -62,7 +62,7 @@ pub(crate) struct SourceArgs {
 }
 
 /// Whether `wanted` names a file; what looks like a path is one, so that a missing file is said to be missing.
-fn is_file(wanted: &str) -> bool {
+pub(super) fn is_file(wanted: &str) -> bool {
     wanted.contains('/') || Path::new(wanted).exists()
 }
 

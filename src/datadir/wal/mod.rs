@@ -8,6 +8,7 @@ mod facts;
 mod frame;
 mod raise;
 mod records;
+mod second_api;
 mod segments;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use entries::{Entries, entries};
 pub use facts::{Facts, Gap, read};
 pub use raise::{Raised, is_held, raise_commit};
 pub use records::{Damage, End, Ending};
+pub use second_api::{SecondApi, second_api};
 pub use segments::{Segment, segments};
 pub(in crate::datadir) use write::FIRST_TERM;
 pub use write::{SEGMENT_BYTES, Style, create};

@@ -89,7 +89,18 @@ pub async fn gateway(
 /// An answer, whole.
 pub(super) struct Answer {
     pub(super) status: u16,
+    head: String,
     pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a header field; case does not matter (RFC 9110, 5.1).
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
 }
 
 /// An answer that no etcd gives.
@@ -168,6 +179,7 @@ fn answer(bytes: &[u8]) -> Option<Answer> {
     Some(Answer {
         status: status.parse().ok()?,
         body: bytes[end + 4..].to_owned(),
+        head: head.into_owned(),
     })
 }
 
@@ -180,6 +192,8 @@ mod tests {
         let good =
             answer(b"HTTP/1.0 503 Service Unavailable\r\nA: b\r\n\r\n{\"code\":14}").unwrap();
         assert_eq!(good.status, 503);
+        assert_eq!(good.header("a"), Some("b"));
+        assert_eq!(good.header("b"), None);
         assert_eq!(good.body, b"{\"code\":14}");
         for bad in [
             "",

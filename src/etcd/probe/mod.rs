@@ -5,8 +5,10 @@
 
 mod drift;
 mod flight;
+mod health;
 mod http;
 mod links;
+mod members;
 mod recorder;
 
 use std::fmt;
@@ -28,8 +30,10 @@ use crate::certs::Certificate;
 use crate::certs::certificate::Name;
 
 pub use self::drift::{Drift, compare};
+pub use self::health::{Health, health};
 pub use self::http::{Gateway, gateway};
 pub use self::links::{Link, Links, peers};
+pub use self::members::{PeerMembers, peer_members};
 
 /// Which of etcd's listeners an endpoint is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,103 @@
+//! What the operator decided, from flags; and the scenario, from the evidence, where nothing is said.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use etcdrx::backend::{Store, revision_of};
+use etcdrx::codec::has_trailer;
+use etcdrx::recovery::Observation;
+use etcdrx::recovery::choices::{Choices, From, NewNode, SnapshotFile};
+use etcdrx::recovery::judge::judge;
+
+use super::RecoverArgs;
+use crate::cli::context::Context;
+use crate::cli::diagnose;
+use crate::cli::failure::Failure;
+
+/// The operator's choices; none where nothing is wrong and nothing was asked for.
+pub(super) fn choices(
+    context: &Context<'_>,
+    args: &RecoverArgs,
+    observation: &Observation,
+) -> Result<Option<Choices>, Failure> {
+    let scenario = match args.scenario {
+        Some(scenario) => scenario,
+        None => {
+            let diagnosis = judge(observation);
+            if !context.screen.json {
+                context.screen.note(&diagnose::text(&diagnosis));
+            }
+            match diagnosis.scenario {
+                Some(scenario) => scenario,
+                None if diagnosis.is_healthy() => {
+                    context
+                        .screen
+                        .answer("nothing is wrong: there is nothing to recover from");
+                    return Ok(None);
+                }
+                None => return Err(Failure::no_scenario(&diagnosis.verdict)),
+            }
+        }
+    };
+    let new_nodes = args.new_node.iter().map(|text| new_node(text));
+    Ok(Some(Choices {
+        from: args.from.as_deref().map(from).transpose()?,
+        member: args.member.clone(),
+        fenced: args.fenced.clone(),
+        new_nodes: new_nodes.collect::<Result<_, _>>()?,
+        way: args.way,
+        keep_revisions: args.keep_revisions,
+        ..Choices::of(scenario)
+    }))
+}
+
+fn new_node(text: &str) -> Result<NewNode, Failure> {
+    match text.split_once('=') {
+        Some((name, url)) if !name.is_empty() && url.contains("://") => Ok(NewNode {
+            name: name.to_owned(),
+            peer_url: url.to_owned(),
+        }),
+        _ => Err(Failure::bad_new_node(text)),
+    }
+}
+
+fn from(text: &str) -> Result<From, Failure> {
+    let path = Path::new(text);
+    Ok(match text {
+        "live" => From::Live,
+        "salvage" => From::Salvage,
+        "db" => From::Database,
+        _ if text.contains('/') || path.exists() => From::File(file(path)?),
+        id => From::Backup(id.to_owned()),
+    })
+}
+
+fn file(path: &Path) -> Result<SnapshotFile, Failure> {
+    let metadata = fs::metadata(path).map_err(|source| Failure::cannot_read(path, &source))?;
+    let opened = File::open(path).map_err(|source| Failure::cannot_read(path, &source))?;
+    let revision = Store::open(opened).and_then(|store| revision_of(&store, None));
+    Ok(SnapshotFile {
+        path: fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        has_trailer: has_trailer(metadata.len()),
+        revision: revision.ok(),
+        size_bytes: metadata.len(),
+    })
+}
+
+/// Where recoveries are kept: the system's place where it can be written, else the user's own.
+pub(super) fn state_dir() -> PathBuf {
+    let system = PathBuf::from("/var/lib/etcdrx");
+    let is_ours = fs::create_dir_all(&system).is_ok()
+        && fs::metadata(&system).is_ok_and(|found| !found.permissions().readonly());
+    if is_ours {
+        return system;
+    }
+    let home = env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let home = env::var_os("HOME")?;
+            Some(Path::new(&home).join(".local/state"))
+        });
+    home.unwrap_or_else(env::temp_dir).join("etcdrx")
+}

@@ -1,0 +1,424 @@
+//! A node behind `ssh`: one connection for all actions, and our own program on the other side, so that nobody writes shell for a step.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+use tokio::time::interval;
+
+use super::{Error, Place, quoted};
+use crate::id::Digest;
+use crate::node::program::{self, Ended};
+use crate::node::{Action, Answer, digest};
+use crate::progress::{Event, Progress};
+
+/// How long the other side may take to take the connection.
+const CONNECT_S: u32 = 10;
+/// How long an order may take that moves no data.
+const SHORT_LIMIT: Duration = Duration::from_mins(5);
+/// How long one that does; a connection that is dead is noticed earlier.
+const LONG_LIMIT: Duration = Duration::from_hours(12);
+/// How often it is told how far a file is.
+const TOLD_EVERY: Duration = Duration::from_millis(200);
+/// What `ssh` itself exits with when there is no connection.
+const NO_CONNECTION: i32 = 255;
+/// What stands before what we ask the other side for: a login may print anything.
+const MARK: &str = "etcdrx-host:";
+
+/// A node behind `ssh`.
+#[derive(Debug)]
+pub struct Ssh {
+    place: Place,
+    destination: String,
+    port: Option<u16>,
+    config: Option<PathBuf>,
+    /// What is sent to the other side; this very program, unless another is named.
+    program: Option<PathBuf>,
+    /// Where the connection's socket lies, for us alone.
+    folder: TempDir,
+    /// How our program is called on the other side, once it is there.
+    remote: OnceCell<Vec<String>>,
+}
+
+impl Ssh {
+    pub(super) fn new(
+        place: Place,
+        destination: &str,
+        port: Option<u16>,
+        config: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let folder = TempDir::with_prefix("etcdrx-ssh-").map_err(|source| Error::File {
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        Ok(Self {
+            place,
+            destination: destination.to_owned(),
+            port,
+            config: config.map(Path::to_owned),
+            program: None,
+            folder,
+            remote: OnceCell::new(),
+        })
+    }
+
+    pub(super) fn send_program(&mut self, program: &Path) {
+        self.program = Some(program.to_owned());
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) async fn perform(&self, action: &Action) -> Result<Answer, Error> {
+        let limit = match action {
+            Action::Stage { .. }
+            | Action::Salvage { .. }
+            | Action::CopyDatabase { .. }
+            | Action::Inspect { .. }
+            | Action::Command { .. } => LONG_LIMIT,
+            _ => SHORT_LIMIT,
+        };
+        let ended = self.etcdrx(action, None, Stdio::null(), limit).await?;
+        self.answer(&ended)
+    }
+
+    pub(super) async fn send_file(
+        &self,
+        local: &Path,
+        action: &Action,
+        progress: &dyn Progress,
+    ) -> Result<Answer, Error> {
+        let failed = |source| Error::File {
+            path: local.to_owned(),
+            source,
+        };
+        let mut file = File::open(local).map_err(failed)?;
+        let total = file.metadata().map_err(failed)?.len();
+        let input = Stdio::from(file.try_clone().map_err(failed)?);
+        let sent = self.etcdrx(action, None, input, LONG_LIMIT);
+        tokio::pin!(sent);
+        let mut ticks = interval(TOLD_EVERY);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut sent => break ended?,
+                _ = ticks.tick() => {
+                    // ssh reads through the same open file: where it stands is how far it is.
+                    let done = std::io::Seek::stream_position(&mut file).unwrap_or_default();
+                    progress.event(Event::Bytes { done, total: Some(total) });
+                }
+            }
+        };
+        self.answer(&ended)
+    }
+
+    pub(super) async fn fetch_file(
+        &self,
+        action: &Action,
+        local: &Path,
+        sha256: Digest,
+    ) -> Result<(), Error> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| Error::File { path, source }
+        };
+        let folder = local.parent().filter(|folder| *folder != Path::new(""));
+        let folder = folder.unwrap_or(Path::new("."));
+        let temporary = tempfile::Builder::new()
+            .prefix(".etcdrx-")
+            .tempfile_in(folder);
+        let temporary = temporary.map_err(failed(folder))?;
+        let output = temporary.reopen().map_err(failed(temporary.path()))?;
+        let ended = self
+            .etcdrx(action, Some(output), Stdio::null(), LONG_LIMIT)
+            .await?;
+        if !ended.status.success() {
+            return Err(self.failure(&ended));
+        }
+        let found = digest(temporary.path()).map_err(|source| Error::Local {
+            node: self.place.name.clone(),
+            source: Box::new(source),
+        })?;
+        if found != sha256 {
+            return Err(Error::Digest {
+                node: self.place.name.clone(),
+                path: local.to_owned(),
+                found,
+                expected: sha256,
+            });
+        }
+        temporary.as_file().sync_all().map_err(failed(local))?;
+        let kept = temporary.persist(local);
+        kept.map_err(|error| failed(local)(error.error))?;
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(failed(folder))
+    }
+
+    /// Runs our program on the other side.
+    async fn etcdrx(
+        &self,
+        action: &Action,
+        output: Option<File>,
+        input: Stdio,
+        limit: Duration,
+    ) -> Result<Ended, Error> {
+        let program = self.remote.get_or_try_init(|| self.install()).await?;
+        let json = ["--json".to_owned()];
+        let words = self.place.words(action);
+        let words = program.iter().chain(&json).chain(&words);
+        let line: Vec<String> = words.map(|word| quoted(word)).collect();
+        self.run(&line.join(" "), output, input, limit).await
+    }
+
+    /// Runs a line on the other side, in whatever shell the user has there.
+    async fn run(
+        &self,
+        line: &str,
+        output: Option<File>,
+        input: Stdio,
+        limit: Duration,
+    ) -> Result<Ended, Error> {
+        let output = match output {
+            Some(file) => file,
+            None => tempfile::tempfile().map_err(|source| Error::File {
+                path: std::env::temp_dir(),
+                source,
+            })?,
+        };
+        let mut command = self.command();
+        command.arg("--").arg(&self.destination).arg(line);
+        let ended = program::run_into(command, output, input, limit).await;
+        let ended = ended.map_err(|source| Error::Program { source })?;
+        match ended.status.code() {
+            Some(NO_CONNECTION) => Err(self.no_connection(&ended.stderr)),
+            _ => Ok(ended),
+        }
+    }
+
+    /// `ssh` with all its options; whom it trusts is the user's own configuration's to say.
+    fn command(&self) -> Command {
+        let mut command = program::command(&["ssh", "-T"]);
+        if let Some(config) = &self.config {
+            command.arg("-F").arg(config);
+        }
+        if let Some(port) = self.port {
+            command.args(["-p", &port.to_string()]);
+        }
+        let socket = self.folder.path().join("%C");
+        let options = [
+            "BatchMode=yes".to_owned(),
+            format!("ConnectTimeout={CONNECT_S}"),
+            "ServerAliveInterval=5".to_owned(),
+            "ServerAliveCountMax=4".to_owned(),
+            "ControlMaster=auto".to_owned(),
+            "ControlPersist=60".to_owned(),
+            format!("ControlPath={}", socket.display()),
+        ];
+        for option in options {
+            command.args(["-o", &option]);
+        }
+        command
+    }
+
+    /// Puts our program on the other side, where it is not there already.
+    async fn install(&self) -> Result<Vec<String>, Error> {
+        let other = self.look().await?;
+        let ours = std::env::consts::ARCH;
+        if other.system != "Linux" || other.machine() != ours {
+            return Err(Error::OtherMachine {
+                node: self.place.name.clone(),
+                theirs: format!("{} {}", other.system, other.machine),
+                ours: format!("Linux {ours}"),
+            });
+        }
+        if !other.is_root && !other.has_sudo {
+            return Err(Error::Sudo {
+                node: self.place.name.clone(),
+                user: other.user,
+            });
+        }
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe().map_err(|source| Error::File {
+                path: PathBuf::from("/proc/self/exe"),
+                source,
+            })?,
+        };
+        let sha256 = digest(&program).map_err(|source| Error::Local {
+            node: self.place.name.clone(),
+            source: Box::new(source),
+        })?;
+        let sha256 = sha256.to_string();
+        let path = format!("{}/.cache/etcdrx/etcdrx-{}", other.home, &sha256[..16]);
+        self.bring(&program, &path, &sha256).await?;
+        let sudo = ["sudo", "-n", "--"].map(str::to_owned);
+        let sudo = sudo.into_iter().filter(|_| !other.is_root);
+        Ok(sudo.chain([path]).collect())
+    }
+
+    /// Asks the other side what it is.
+    async fn look(&self) -> Result<Other, Error> {
+        let script = format!(
+            "echo {MARK}$(uname -s):$(uname -m):$(id -u):$(id -un):$(sudo -n true >/dev/null 2>&1 && echo sudo):$HOME"
+        );
+        let line = format!("sh -c {}", quoted(&script));
+        let ended = self.run(&line, None, Stdio::null(), SHORT_LIMIT).await?;
+        let other = ended.stdout.lines().find_map(Other::read);
+        other.ok_or_else(|| self.garbled(&ended))
+    }
+
+    async fn bring(&self, program: &Path, path: &str, sha256: &str) -> Result<(), Error> {
+        let file = quoted(path);
+        let is_there =
+            format!("echo '{sha256}  '{file} | sha256sum -c >/dev/null 2>&1 && test -x {file}");
+        let line = format!("sh -c {}", quoted(&is_there));
+        let ended = self.run(&line, None, Stdio::null(), SHORT_LIMIT).await?;
+        if ended.status.success() {
+            return Ok(());
+        }
+        // Under another name until it is whole; a name of its own, since several may bring it at once.
+        let script = format!(
+            "set -e; umask 077; mkdir -p \"$(dirname {file})\"; part={file}.$$; trap 'rm -f \"$part\"' EXIT; \
+             cat >\"$part\"; echo \"{sha256}  $part\" | sha256sum -c >/dev/null; chmod 700 \"$part\"; mv \"$part\" {file}"
+        );
+        let line = format!("sh -c {}", quoted(&script));
+        let input = File::open(program).map_err(|source| Error::File {
+            path: program.to_owned(),
+            source,
+        })?;
+        let ended = self
+            .run(&line, None, Stdio::from(input), LONG_LIMIT)
+            .await?;
+        match ended.status.success() {
+            true => Ok(()),
+            false => Err(Error::Install {
+                node: self.place.name.clone(),
+                said: last_words(&ended.stderr),
+            }),
+        }
+    }
+
+    fn answer(&self, ended: &Ended) -> Result<Answer, Error> {
+        // Findings are an answer as good as any.
+        let told = serde_json::from_str(&ended.stdout);
+        match (ended.status.success(), told) {
+            (_, Ok(answer)) => Ok(answer),
+            (true, Err(_)) => Err(self.garbled(ended)),
+            (false, Err(_)) => Err(self.failure(ended)),
+        }
+    }
+
+    /// What our program says on the other side when it fails.
+    fn failure(&self, ended: &Ended) -> Error {
+        let lines = ended.stderr.lines().rev();
+        let mut told = lines.filter_map(|line| serde_json::from_str::<Failed>(line).ok());
+        match told.next() {
+            Some(Failed { error }) => Error::Remote {
+                node: self.place.name.clone(),
+                code: ended.status.code().unwrap_or(1),
+                message: error.message,
+                causes: error.causes,
+                hints: error.hints,
+            },
+            None => Error::Install {
+                node: self.place.name.clone(),
+                said: last_words(&ended.stderr),
+            },
+        }
+    }
+
+    fn garbled(&self, ended: &Ended) -> Error {
+        Error::Garbled {
+            node: self.place.name.clone(),
+            said: last_words(&format!("{}\n{}", ended.stdout, ended.stderr)),
+        }
+    }
+
+    fn no_connection(&self, stderr: &str) -> Error {
+        let node = self.place.name.clone();
+        let said = last_words(stderr);
+        let says = |words: &str| stderr.contains(words);
+        if says("Host key verification failed") || says("HOST IDENTIFICATION HAS CHANGED") {
+            return Error::HostKey { node, said };
+        }
+        if says("Permission denied") || says("Too many authentication failures") {
+            return Error::Denied { node, said };
+        }
+        Error::Unreachable { node, said }
+    }
+}
+
+impl Drop for Ssh {
+    fn drop(&mut self) {
+        let sockets = fs::read_dir(self.folder.path()).into_iter().flatten();
+        if sockets.count() == 0 {
+            return;
+        }
+        // The connection would stay for a minute, and the node would show it.
+        let mut command = self.command();
+        command.args(["-O", "exit", "--"]).arg(&self.destination);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let _ = command.status();
+    }
+}
+
+/// What the other side is.
+struct Other {
+    system: String,
+    machine: String,
+    user: String,
+    is_root: bool,
+    has_sudo: bool,
+    home: String,
+}
+
+impl Other {
+    fn read(line: &str) -> Option<Self> {
+        let mut fields = line.split_once(MARK)?.1.splitn(6, ':').map(str::to_owned);
+        Some(Self {
+            system: fields.next()?,
+            machine: fields.next()?,
+            is_root: fields.next()? == "0",
+            user: fields.next()?,
+            has_sudo: fields.next()? == "sudo",
+            home: fields.next()?,
+        })
+    }
+
+    /// The machine as Rust names it.
+    fn machine(&self) -> &str {
+        match self.machine.as_str() {
+            "arm64" => "aarch64",
+            other => other,
+        }
+    }
+}
+
+/// A failure as `etcdrx --json` prints it.
+#[derive(Deserialize)]
+struct Failed {
+    error: Told,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    message: String,
+    #[serde(default)]
+    causes: Vec<String>,
+    #[serde(default)]
+    hints: Vec<String>,
+}
+
+/// The last line that says something.
+fn last_words(text: &str) -> String {
+    let mut lines = text.lines().rev().map(str::trim);
+    let last = lines.find(|line| !line.is_empty());
+    last.unwrap_or("it said nothing").to_owned()
+}

@@ -1,0 +1,246 @@
+//! The steps that happen on a node.
+
+use super::settled::{Expected, data, is_settled};
+use super::{Failure, Outcome, Recovery};
+use crate::config::Node;
+use crate::host::{self, Host};
+use crate::id::{ClusterId, MemberId, Revision};
+use crate::node::{Action, Answer, Inspected};
+use crate::recovery::actions;
+use crate::recovery::learned::Learned;
+use crate::recovery::plan::Step;
+use crate::recovery::playbook::{Kind, Way};
+
+impl Recovery<'_> {
+    /// Asks the node for what the step is; by hand where nobody but a person gets there.
+    pub(super) async fn on_node(&self, step: &Step) -> Result<Outcome, Failure> {
+        let (node, host) = self.node_of(step)?;
+        if let Some(settled) = self.settled(step, node, host).await? {
+            return Ok(settled);
+        }
+        let mut particulars = self.particulars();
+        particulars.command = step.run.clone();
+        if step.action == Kind::Configure && !particulars.begins_anew {
+            particulars.initial_cluster = self.listed_for(&node.name).await?;
+        }
+        let action = actions::of_step(step.action, node, &particulars);
+        let action = action.ok_or_else(|| Failure::Unexpected {
+            what: format!(
+                "the [[node]] {} does not say enough for this step",
+                node.name
+            ),
+        })?;
+        match self.perform(node, host, &action).await? {
+            Answer::Done { changed, evidence } => Ok(Outcome {
+                already: !changed,
+                evidence,
+                learned: Learned::default(),
+            }),
+            Answer::Staged {
+                member_id,
+                cluster_id,
+                revision,
+                changed,
+                ..
+            } => self.staged(node, (cluster_id, member_id, revision), changed),
+            other => Err(unexpected(&node.name, &other)),
+        }
+    }
+
+    /// Holds what was staged against what was planned: one that differs would be a cluster of its own.
+    fn staged(
+        &self,
+        node: &Node,
+        found: (ClusterId, MemberId, Revision),
+        changed: bool,
+    ) -> Result<Outcome, Failure> {
+        let (cluster_id, member_id, revision) = found;
+        let planned = self.learned.member_ids.get(&node.name);
+        if Some(&member_id) != planned || Some(cluster_id) != self.learned.cluster_id {
+            return Err(Failure::Unexpected {
+                what: format!(
+                    "{} staged member {member_id} of cluster {cluster_id}, and another one was planned",
+                    node.name
+                ),
+            });
+        }
+        Ok(Outcome {
+            already: !changed,
+            evidence: vec![format!(
+                "member {member_id} of cluster {cluster_id}, revision {revision}"
+            )],
+            learned: Learned {
+                revision_after: Some(revision),
+                ..Learned::default()
+            },
+        })
+    }
+
+    /// What a look at the node says of a step that another process may have done.
+    async fn settled(
+        &self,
+        step: &Step,
+        node: &Node,
+        host: &Host,
+    ) -> Result<Option<Outcome>, Failure> {
+        if !self.is_resumed || !self.begun.contains(&step.n) {
+            return Ok(None);
+        }
+        let was_done = self.done.contains(&step.n);
+        match step.action {
+            Kind::Command if was_done => return Ok(Some(Outcome::already("done before"))),
+            // The member runs on the same data before and after: only the journal knows that it was stopped.
+            Kind::Stop if was_done && self.plan.way == Some(Way::Restart) => {
+                return Ok(Some(Outcome::already("stopped before")));
+            }
+            Kind::Command | Kind::Configure => return Ok(None),
+            _ => {}
+        }
+        let inspected = self.inspect(node, host).await?;
+        let data = data(&inspected, self.expected(&node.name));
+        let settled = is_settled(step.action, data, inspected.process.running);
+        Ok(settled.then(|| {
+            Outcome::already(
+                format!(
+                    "the node shows it: {data:?} data, {:?}",
+                    inspected.process.running
+                )
+                .to_lowercase(),
+            )
+        }))
+    }
+
+    pub(super) fn expected(&self, name: &str) -> Expected {
+        let old = self.plan.members.iter().find(|member| member.name == name);
+        let is_target = self.plan.target.as_deref() == Some(name);
+        Expected {
+            new_cluster: self.learned.cluster_id.filter(|_| self.plan.begins_anew()),
+            old_member: old.and_then(|member| member.id).filter(|_| is_target),
+        }
+    }
+
+    /// Looks at the node.
+    pub(super) async fn inspect(&self, node: &Node, host: &Host) -> Result<Inspected, Failure> {
+        match self
+            .perform(node, host, &actions::inspect(node, true))
+            .await?
+        {
+            Answer::Inspected(inspected) => Ok(*inspected),
+            other => Err(unexpected(&node.name, &other)),
+        }
+    }
+
+    /// Has an action carried out, by a person if need be.
+    pub(super) async fn perform(
+        &self,
+        node: &Node,
+        host: &Host,
+        action: &Action,
+    ) -> Result<Answer, Failure> {
+        let failed = |source| Failure::Node {
+            node: node.name.clone(),
+            source,
+        };
+        match host.perform(action).await {
+            Err(host::Error::ByHand { command, .. }) => {
+                if !self.request.operator.by_hand(&node.name, &command) {
+                    let what = format!("it was not done by hand: {command}");
+                    return Err(Failure::Declined { what });
+                }
+                Ok(Answer::Done {
+                    changed: true,
+                    evidence: vec![format!("a person typed: {command}")],
+                })
+            }
+            other => other.map_err(failed),
+        }
+    }
+
+    pub(super) fn node_of(&self, step: &Step) -> Result<(&Node, &Host), Failure> {
+        let name = step.node.as_deref().unwrap_or_default();
+        self.node_named(name)
+    }
+
+    pub(super) fn node_named(&self, name: &str) -> Result<(&Node, &Host), Failure> {
+        let node = self.request.nodes.iter().find(|node| node.name == name);
+        let found = node.zip(self.hosts.get(name));
+        found.ok_or_else(|| Failure::Unexpected {
+            what: format!("there is no [[node]] {name} in the configuration any more"),
+        })
+    }
+
+    /// Looks whether what was placed is what was planned: one blank or foreign member is worse than none.
+    pub(super) async fn check_placed(&self, step: &Step) -> Result<Outcome, Failure> {
+        let (node, host) = self.node_of(step)?;
+        let action = actions::inspect(node, true);
+        let inspected = match self.perform(node, host, &action).await? {
+            Answer::Inspected(inspected) => *inspected,
+            // A person looked.
+            Answer::Done { evidence, .. } => return Ok(Outcome::seen(evidence.join("; "))),
+            other => return Err(unexpected(&node.name, &other)),
+        };
+        let wanted = self.learned.member_ids.get(&node.name).copied();
+        let problems = misplaced(&inspected, wanted, self);
+        match problems.is_empty() {
+            true => Ok(Outcome::seen(format!(
+                "member {} of cluster {}",
+                wanted.map(|id| id.to_string()).unwrap_or_default(),
+                self.learned
+                    .cluster_id
+                    .map(|id| id.to_string())
+                    .unwrap_or_default()
+            ))),
+            false => Err(Failure::Unexpected {
+                what: format!("{} is not as planned: {}", node.name, problems.join("; ")),
+            }),
+        }
+    }
+}
+
+fn misplaced(
+    inspected: &Inspected,
+    wanted: Option<MemberId>,
+    recovery: &Recovery<'_>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    let Some(directory) = &inspected.directory else {
+        return vec!["there is no data directory".to_owned()];
+    };
+    if directory.cluster_id != recovery.learned.cluster_id || directory.cluster_id.is_none() {
+        problems.push(format!(
+            "its log is of cluster {}",
+            shown(directory.cluster_id.as_ref())
+        ));
+    }
+    if directory.node_id != wanted || wanted.is_none() {
+        problems.push(format!(
+            "its log is of member {}",
+            shown(directory.node_id.as_ref())
+        ));
+    }
+    let revision = directory
+        .database
+        .as_ref()
+        .map(|database| database.revision);
+    // A member that was started before this process looked holds its database locked.
+    if directory.database_held != Some(true) && revision != recovery.learned.revision_after {
+        problems.push(format!(
+            "its database is at revision {}",
+            shown(revision.as_ref())
+        ));
+    }
+    for place in &inspected.process.force_new_cluster {
+        problems.push(format!("force-new-cluster stands in {place}"));
+    }
+    problems
+}
+
+fn shown(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "unknown".to_owned(), ToString::to_string)
+}
+
+pub(super) fn unexpected(node: &str, answer: &Answer) -> Failure {
+    Failure::Unexpected {
+        what: format!("{node} answered something else than was asked: {answer:?}"),
+    }
+}

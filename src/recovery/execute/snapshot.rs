@@ -1,0 +1,412 @@
+//! The steps that get the data, prove them, and bring them to the nodes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::nodes::unexpected;
+use super::{Failure, Outcome, Recovery};
+use crate::backend::{self, Store};
+use crate::codec::{Plain, Sha256};
+use crate::config::Reach;
+use crate::datadir::membership::Membership;
+use crate::fetch::fetch_to_file;
+use crate::host::Host;
+use crate::id::{Digest, Revision};
+use crate::node::Answer;
+use crate::progress::Event;
+use crate::recovery::actions;
+use crate::recovery::learned::{Learned, Snapshot};
+use crate::recovery::plan::{Source, Step};
+
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a snapshot's stream may give nothing.
+const STALL: Duration = Duration::from_secs(30);
+/// How much is read at a time.
+const PIECE_BYTES: usize = 1 << 20;
+
+impl Recovery<'_> {
+    /// Takes a snapshot of a running member, and proves it while it streams.
+    pub(super) async fn take_snapshot(&self) -> Result<Outcome, Failure> {
+        if let Some(kept) = self.kept() {
+            return Ok(kept);
+        }
+        let Some(Source::Live {
+            endpoint, member, ..
+        }) = &self.plan.source
+        else {
+            return Ok(Outcome::already("the plan names no member to take one of"));
+        };
+        let etcd = |source| Failure::Etcd { source };
+        let path = self.snapshot_path();
+        let partial = Partial::create(&path)?;
+        let live = self
+            .request
+            .access
+            .member(endpoint, PATIENCE)
+            .await
+            .map_err(etcd)?;
+        let mut stream = live.snapshot(STALL).await.map_err(etcd)?;
+        let mut plain = Plain::deep();
+        let mut file = partial.writer();
+        while let Some(bytes) = stream.next().await.map_err(etcd)? {
+            plain.feed(&bytes);
+            file.write_all(&bytes)
+                .map_err(|source| partial.failed(source))?;
+            self.request.progress.event(Event::Bytes {
+                done: plain.size_bytes(),
+                total: stream.expected_bytes(),
+            });
+        }
+        let size_bytes = plain.size_bytes();
+        let (totals, deep) = plain
+            .finish_deep()
+            .map_err(|source| Failure::Damaged { source })?;
+        deep.transpose()
+            .map_err(|source| Failure::Unsound { source })?;
+        partial.publish()?;
+        let snapshot = Snapshot {
+            path,
+            sha256: totals.sha256,
+            size_bytes,
+            revision: totals.facts.revision,
+            proven: true,
+            bare: false,
+        };
+        Ok(self.got(snapshot, &format!("a snapshot of {member}")))
+    }
+
+    /// Brings the backup or the file here.
+    pub(super) async fn fetch_backup(&self) -> Result<Outcome, Failure> {
+        if let Some(kept) = self.kept() {
+            return Ok(kept);
+        }
+        let path = self.snapshot_path();
+        let what = match &self.plan.source {
+            Some(Source::Backup { id, .. }) => {
+                let found = self.request.backups.and_then(|(folder, catalog)| {
+                    let mut backups = catalog.backups.iter();
+                    Some((folder, backups.find(|backup| backup.id() == id)?))
+                });
+                let (folder, backup) = found.ok_or_else(|| Failure::Unexpected {
+                    what: format!("the backup {id} is not in the repository any more"),
+                })?;
+                // What a killed run left of it is not trusted.
+                remove(&path)?;
+                fetch_to_file(folder, backup, &path, self.request.progress)
+                    .await
+                    .map_err(|source| Failure::Fetch { source })?;
+                format!("the backup {id}")
+            }
+            Some(Source::File { path: from, .. }) => {
+                let partial = Partial::create(&path)?;
+                let mut source = File::open(from).map_err(|source| partial.failed(source))?;
+                let copied = std::io::copy(&mut source, &mut partial.writer());
+                copied.map_err(|source| partial.failed(source))?;
+                partial.publish()?;
+                format!("the file {}", from.display())
+            }
+            _ => {
+                return Err(Failure::Unexpected {
+                    what: "the plan names neither a backup nor a file".to_owned(),
+                });
+            }
+        };
+        let snapshot = proven(&path, false)?;
+        Ok(self.got(snapshot, &what))
+    }
+
+    /// Has a node take the data out of its own directory, and brings them here.
+    pub(super) async fn salvage(&self, step: &Step) -> Result<Outcome, Failure> {
+        if let Some(kept) = self.kept() {
+            return Ok(kept);
+        }
+        let (node, host) = self.node_of(step)?;
+        let action = actions::of_step(step.action, node, &self.particulars());
+        let action = action.ok_or_else(|| Failure::Unexpected {
+            what: format!(
+                "the [[node]] {} does not say enough for this step",
+                node.name
+            ),
+        })?;
+        let answer = self.perform(node, host, &action).await?;
+        let Answer::Salvaged {
+            snapshot,
+            sha256,
+            size_bytes,
+            revision,
+            raised,
+            ..
+        } = answer
+        else {
+            return Err(unexpected(&node.name, &answer));
+        };
+        let path = self.snapshot_path();
+        remove(&path)?;
+        host.fetch_file(&snapshot, &path, sha256)
+            .await
+            .map_err(|source| Failure::Node {
+                node: node.name.clone(),
+                source,
+            })?;
+        let bare = !crate::codec::has_trailer(size_bytes);
+        let found = proven(&path, bare)?;
+        let mut outcome = self.got(
+            Snapshot {
+                revision,
+                sha256,
+                ..found
+            },
+            &format!("the data of {}", node.name),
+        );
+        outcome.evidence.extend(raised.map(|raised| {
+            format!(
+                "{} entries of its log were not marked as committed, and are kept",
+                raised.after.commit.saturating_sub(raised.before.commit)
+            )
+        }));
+        Ok(outcome)
+    }
+
+    /// Says what the proof was worth, and by how much the revision is raised.
+    pub(super) fn prove_snapshot(&self) -> Result<Outcome, Failure> {
+        let Some(snapshot) = &self.learned.snapshot else {
+            return Err(Failure::Unexpected {
+                what: "there is no snapshot".to_owned(),
+            });
+        };
+        let found = match snapshot.proven && !self.is_resumed {
+            true => snapshot.clone(),
+            false => proven(&snapshot.path, snapshot.bare)?,
+        };
+        if found.sha256 != snapshot.sha256 {
+            return Err(Failure::Unexpected {
+                what: format!(
+                    "{} was changed since it was written",
+                    snapshot.path.display()
+                ),
+            });
+        }
+        // One that was decided on is not decided on again: some members may have it already.
+        let bump = self
+            .learned
+            .bump
+            .unwrap_or_else(|| self.bump(found.revision));
+        let raised = match bump {
+            0 => "revisions stay as they are".to_owned(),
+            bump => {
+                format!("revisions are raised by {bump}, and all before is marked as compacted")
+            }
+        };
+        Ok(Outcome {
+            already: false,
+            evidence: vec![
+                format!(
+                    "every page and record is sound; revision {}",
+                    found.revision
+                ),
+                raised,
+            ],
+            learned: Learned {
+                bump: Some(bump),
+                ..self.new_ids()?
+            },
+        })
+    }
+
+    /// The ids that the new cluster and its members will have: etcd computes them from the token and the peer URLs.
+    fn new_ids(&self) -> Result<Learned, Failure> {
+        let membership = Membership::parse(&self.plan.initial_cluster(), &self.token);
+        let membership = membership.map_err(|error| Failure::Unexpected {
+            what: format!("the members of the plan are none: {error}"),
+        })?;
+        let ids = membership.members.iter();
+        Ok(Learned {
+            cluster_id: Some(membership.cluster_id),
+            member_ids: ids.map(|member| (member.name.clone(), member.id)).collect(),
+            ..Learned::default()
+        })
+    }
+
+    /// Sends the snapshot to a node.
+    pub(super) async fn send_snapshot(&self, step: &Step) -> Result<Outcome, Failure> {
+        let (node, host) = self.node_of(step)?;
+        let Some(snapshot) = &self.learned.snapshot else {
+            return Err(Failure::Unexpected {
+                what: "there is no snapshot".to_owned(),
+            });
+        };
+        let there = actions::snapshot_on(node, &snapshot.path, &self.run);
+        if matches!(node.reach, Reach::Manual) {
+            let command = format!("copy {} to {}", snapshot.path.display(), there.display());
+            return match self.request.operator.by_hand(&node.name, &command) {
+                true => Ok(Outcome::seen(format!("a person did: {command}"))),
+                false => Err(Failure::Declined {
+                    what: "the snapshot was not copied".to_owned(),
+                }),
+            };
+        }
+        let sent = host.send_file(
+            &snapshot.path,
+            &there,
+            snapshot.sha256,
+            self.request.progress,
+        );
+        sent.await.map_err(|source| Failure::Node {
+            node: node.name.clone(),
+            source,
+        })?;
+        Ok(Outcome::seen(format!("{} holds it", there.display())))
+    }
+
+    /// Removes the copy of the snapshot from a node.
+    pub(super) async fn clean_up(&self, step: &Step) -> Result<Outcome, Failure> {
+        let (node, host) = self.node_of(step)?;
+        let path = actions::snapshot_on(node, &self.snapshot_path(), &self.run);
+        if matches!(host, Host::Local(_)) {
+            return Ok(Outcome::already("it is this machine's own"));
+        }
+        let command = vec![
+            "rm".to_owned(),
+            "-f".to_owned(),
+            "--".to_owned(),
+            path.display().to_string(),
+        ];
+        let action = crate::node::Action::Command {
+            command,
+            run: self.run.clone(),
+        };
+        self.perform(node, host, &action).await?;
+        Ok(Outcome::seen(format!("{} is gone", path.display())))
+    }
+
+    /// The snapshot that an earlier process got, if it is still there as it was.
+    fn kept(&self) -> Option<Outcome> {
+        let snapshot = self.learned.snapshot.as_ref()?;
+        let found = digest_of(&snapshot.path).ok()?;
+        (found == snapshot.sha256)
+            .then(|| Outcome::already(format!("{} is there", snapshot.path.display())))
+    }
+
+    fn got(&self, snapshot: Snapshot, what: &str) -> Outcome {
+        let evidence = format!(
+            "{what}: revision {}, {} bytes, SHA-256 {}",
+            snapshot.revision, snapshot.size_bytes, snapshot.sha256
+        );
+        Outcome {
+            already: false,
+            evidence: vec![evidence],
+            learned: Learned {
+                snapshot: Some(snapshot),
+                ..Learned::default()
+            },
+        }
+    }
+}
+
+/// Reads a snapshot whole, and says what it is; `bare` is one without a trailer.
+fn proven(path: &Path, bare: bool) -> Result<Snapshot, Failure> {
+    let failed = |source| Failure::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let size_bytes = fs::metadata(path).map_err(failed)?.len();
+    let (sha256, revision): (Digest, Revision) = if bare {
+        let unsound = |source| Failure::Unsound { source };
+        let store = Store::open(File::open(path).map_err(failed)?).map_err(unsound)?;
+        backend::status(&store).map_err(unsound)?;
+        let revision = store.revision().map_err(unsound)?;
+        (digest_of(path).map_err(failed)?, revision)
+    } else {
+        let mut plain = Plain::deep();
+        read_whole(path, |bytes| plain.feed(bytes)).map_err(failed)?;
+        let (totals, deep) = plain
+            .finish_deep()
+            .map_err(|source| Failure::Damaged { source })?;
+        deep.transpose()
+            .map_err(|source| Failure::Unsound { source })?;
+        (totals.sha256, totals.facts.revision)
+    };
+    Ok(Snapshot {
+        path: path.to_owned(),
+        sha256,
+        size_bytes,
+        revision,
+        proven: true,
+        bare,
+    })
+}
+
+fn digest_of(path: &Path) -> std::io::Result<Digest> {
+    let mut sha256 = Sha256::default();
+    read_whole(path, |bytes| sha256.update(bytes))?;
+    Ok(sha256.finish())
+}
+
+fn read_whole(path: &Path, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(()),
+            count => take(&piece[..count]),
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Failure::Write {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A file under a temporary name, until it is whole.
+struct Partial {
+    file: File,
+    temporary: std::path::PathBuf,
+    path: std::path::PathBuf,
+}
+
+impl Partial {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let temporary = path.with_extension("part");
+        let failed = |source| Failure::Write {
+            path: temporary.clone(),
+            source,
+        };
+        let mut options = OpenOptions::new();
+        let options = options.create(true).write(true).truncate(true).mode(0o600);
+        let file = options.open(&temporary).map_err(failed)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            temporary,
+        })
+    }
+
+    fn writer(&self) -> &File {
+        &self.file
+    }
+
+    fn failed(&self, source: std::io::Error) -> Failure {
+        Failure::Write {
+            path: self.temporary.clone(),
+            source,
+        }
+    }
+
+    fn publish(self) -> Result<(), Failure> {
+        let published = self
+            .file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.temporary, &self.path));
+        published.map_err(|source| self.failed(source))
+    }
+}
