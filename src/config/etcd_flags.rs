@@ -119,6 +119,7 @@ impl EtcdFlags {
         let mut flags = Self::default();
         let mut variables = BTreeMap::new();
         let mut of_files = BTreeMap::new();
+        let mut unset = Vec::new();
         for line in joined.lines() {
             let Some((key, value)) = line.trim().split_once('=') else {
                 continue;
@@ -142,10 +143,14 @@ impl EtcdFlags {
                     let text = read(path).unwrap_or_default();
                     of_files.extend(variables_of(&text));
                 }
+                "UnsetEnvironment" if value.trim().is_empty() => unset.clear(),
+                "UnsetEnvironment" => unset.extend(words.map(str::to_owned)),
                 _ => {}
             }
         }
-        for (name, value) in of_files.into_iter().chain(variables) {
+        let of_variables = of_files.into_iter().chain(variables);
+        let passed_on = of_variables.filter(|(name, _)| !unset.contains(&variable_of(name)));
+        for (name, value) in passed_on {
             flags.values.entry(name).or_insert(value);
         }
         flags
@@ -227,6 +232,11 @@ fn variables_of(text: &str) -> impl Iterator<Item = (String, String)> {
     let joined = text.replace("\\\n", "");
     let lines: Vec<String> = joined.lines().map(|line| line.trim().to_owned()).collect();
     lines.into_iter().filter_map(|line| of_variable(&line))
+}
+
+/// The variable that stands for a flag.
+fn variable_of(flag: &str) -> String {
+    format!("ETCD_{}", flag.replace('-', "_").to_ascii_uppercase())
 }
 
 /// A variable of etcd, such as `ETCD_CERT_FILE=/x`, as the flag that it stands for.
@@ -327,7 +337,8 @@ ExecReload=/bin/kill -HUP $MAINPID
         let file = "# a comment\n; another\nETCD_NAME=\"m3\"\nETCD_DATA_DIR=/file\nETCD_DATA_DIR='/last'\nOTHER=x\n";
         let unit = "\
 EnvironmentFile=-/etc/default/etcd
-Environment=ETCD_NAME=m1 ETCD_DATA_DIR=/unit ETCD_WAL_DIR=/wal
+Environment=ETCD_NAME=m1 ETCD_DATA_DIR=/unit ETCD_WAL_DIR=/wal ETCD_FORCE_NEW_CLUSTER=true
+UnsetEnvironment=ETCD_FORCE_NEW_CLUSTER
 ExecStart=/usr/bin/etcd --name=m2
 ";
         let read = |path: &str| (path == "/etc/default/etcd").then(|| file.to_owned());
@@ -336,6 +347,7 @@ ExecStart=/usr/bin/etcd --name=m2
         assert_eq!(flags.get("name"), Some("m2"));
         assert_eq!(flags.get("data-dir"), Some("/last"));
         assert_eq!(flags.get("wal-dir"), Some("/wal"));
+        assert!(!flags.is_on("force-new-cluster"));
         assert_eq!(EtcdFlags::from_environment(file).values.len(), 2);
     }
 
