@@ -31,7 +31,9 @@ pub use gate::{Gate, Issuer, Running, rotation_of, running};
 pub use generate::{client_kind, generate, issue};
 pub use renew::{Renewal, Renewed, Which, is_due, renew};
 pub use revoke::{Revoked, revoke};
-pub use rotate::{Aborted, Rotation, abort, begin, extend, finish, reissue, rotations};
+pub use rotate::{
+    Aborted, Rotation, abort, begin, begin_for_peers, extend, finish, reissue, rotations,
+};
 pub use settings::{MemberSettings, settings};
 pub use sign::{Requested, import, read_request, request, sign};
 pub use work::{Generated, Made, Setting};
@@ -91,6 +93,10 @@ pub enum Error {
     /// There is nothing to go on with.
     #[error("no rotation has begun in {}", .root.display())]
     NotBegun { root: PathBuf },
+
+    /// There is no second name for a second authority.
+    #[error("the layout of {} knows one authority only", .root.display())]
+    OneAuthority { root: PathBuf },
 
     /// The one excludes the other.
     #[error("a rotation to a new key has begun in {}", .root.display())]

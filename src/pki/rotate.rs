@@ -82,24 +82,60 @@ pub fn rotations(setting: &Setting<'_>) -> Result<Vec<Rotation>, Error> {
 /// If an authority or its key is not here.
 pub fn begin(setting: &Setting<'_>) -> Result<Generated, Error> {
     let mut work = Work::begin(setting)?;
-    for mut turn in turns(setting)? {
-        if turn.rotation.next.is_some() {
-            continue;
-        }
-        let kind = turn.rotation.kind;
-        let profile = (setting.profiles)(kind);
-        let left_over = turn.next_key.take();
-        let is_new = left_over.is_none();
-        let Issued { certificate, key } = Authority::create(&profile, left_over, setting.now)
-            .map_err(|source| Error::Issue { source })?;
-        if is_new {
-            work.plan(NewFile::key(&next_key_path(&turn.pair), &key, false));
-        }
-        let text = turn.text(&[&turn.rotation.old, &certificate]);
-        work.note(kind, &turn.pair.certificate, true, &certificate);
-        spread(&mut work, setting, kind, &text)?;
+    for turn in turns(setting)? {
+        begin_turn(&mut work, setting, turn)?;
     }
     work.finish()
+}
+
+/// Begins with the authority of the peer port alone. One that serves both ports is left to the clients: members get their own.
+///
+/// # Errors
+/// If an authority is not here, or the layout knows one only.
+pub fn begin_for_peers(setting: &Setting<'_>) -> Result<Generated, Error> {
+    if setting.layout.has_one_authority() {
+        return Err(Error::OneAuthority {
+            root: setting.root.to_owned(),
+        });
+    }
+    let mut work = Work::begin(setting)?;
+    let last = turns(setting)?.pop();
+    let turn = match last.filter(|turn| turn.rotation.kind == Kind::PeerCa) {
+        Some(turn) => turn,
+        None => part(&mut work, setting)?,
+    };
+    begin_turn(&mut work, setting, turn)?;
+    work.finish()
+}
+
+/// The turn of the peer port where one authority serves both: from here on it has its key twice, under both names.
+fn part(work: &mut Work<'_>, setting: &Setting<'_>) -> Result<Turn, Error> {
+    let is_of_peers = |leaf: &mut Entry| authority_of(setting, leaf) == Kind::PeerCa;
+    let own = leaves(setting)?.extract_if(.., is_of_peers).collect();
+    let shared = setting.layout.authority(Kind::Ca).key;
+    if let Some(key) = read_key(&setting.root.join(shared))? {
+        let second = setting.layout.authority(Kind::PeerCa).key;
+        work.plan(NewFile::key(&second, &key, true));
+    }
+    turn(setting, Kind::PeerCa, own)
+}
+
+fn begin_turn(work: &mut Work<'_>, setting: &Setting<'_>, mut turn: Turn) -> Result<(), Error> {
+    if turn.rotation.next.is_some() {
+        return Ok(());
+    }
+    let kind = turn.rotation.kind;
+    let profile = (setting.profiles)(kind);
+    let left_over = turn.next_key.take();
+    let is_new = left_over.is_none();
+    let Issued { certificate, key } = Authority::create(&profile, left_over, setting.now)
+        .map_err(|source| Error::Issue { source })?;
+    if is_new {
+        work.plan(NewFile::key(&next_key_path(&turn.pair), &key, false));
+    }
+    let text = turn.text(&[&turn.rotation.old, &certificate]);
+    work.note(kind, &turn.pair.certificate, true, &certificate);
+    spread(work, setting, kind, &text)
 }
 
 /// Issues by the next authority what is still of the old one.
@@ -108,11 +144,9 @@ pub fn begin(setting: &Setting<'_>) -> Result<Generated, Error> {
 /// If no rotation has begun, or something cannot be issued.
 pub fn reissue(setting: &Setting<'_>) -> Result<Generated, Error> {
     let mut work = Work::begin(setting)?;
-    for turn in turns(setting)? {
+    for turn in turns_under_way(setting)? {
         let (Some(next), Some(key)) = (turn.rotation.next.clone(), turn.next_key) else {
-            return Err(Error::NotBegun {
-                root: setting.root.to_owned(),
-            });
+            continue;
         };
         let pair = Pair {
             key: next_key_path(&turn.pair),
@@ -137,12 +171,10 @@ pub fn reissue(setting: &Setting<'_>) -> Result<Generated, Error> {
 pub fn finish(setting: &Setting<'_>) -> Result<Generated, Error> {
     let mut work = Work::begin(setting)?;
     let mut used_up = Vec::new();
-    for turn in turns(setting)? {
+    for turn in turns_under_way(setting)? {
         let rotation = &turn.rotation;
         let (Some(next), Some(key)) = (&rotation.next, &turn.next_key) else {
-            return Err(Error::NotBegun {
-                root: setting.root.to_owned(),
-            });
+            continue;
         };
         if let Some(path) = rotation.by_old.first() {
             return Err(Error::StillOfOld {
@@ -165,12 +197,7 @@ pub fn finish(setting: &Setting<'_>) -> Result<Generated, Error> {
 /// # Errors
 /// If no rotation has begun, or something cannot be issued.
 pub fn abort(setting: &Setting<'_>) -> Result<Aborted, Error> {
-    let turns = turns(setting)?;
-    if turns.iter().all(|turn| turn.rotation.next.is_none()) {
-        return Err(Error::NotBegun {
-            root: setting.root.to_owned(),
-        });
-    }
+    let turns = turns_under_way(setting)?;
     let mut work = Work::begin(setting)?;
     if turns.iter().any(|turn| !turn.rotation.by_next.is_empty()) {
         let authorities = work.present_authorities()?;
@@ -229,6 +256,18 @@ pub fn extend(setting: &Setting<'_>) -> Result<Generated, Error> {
         spread(&mut work, setting, kind, &turn.text(&[&certificate]))?;
     }
     work.finish()
+}
+
+/// The authorities whose rotation has begun: all, or that of the peer port alone.
+fn turns_under_way(setting: &Setting<'_>) -> Result<Vec<Turn>, Error> {
+    let mut turns = turns(setting)?;
+    turns.retain(|turn| turn.rotation.next.is_some());
+    match turns.is_empty() {
+        true => Err(Error::NotBegun {
+            root: setting.root.to_owned(),
+        }),
+        false => Ok(turns),
+    }
 }
 
 /// Every authority of the directory.

@@ -229,6 +229,55 @@ async fn the_one_authority_of_both_ports_is_rotated_under_writes() {
     rotates(bench, single).await;
 }
 
+/// From one authority of both ports to one of the members alone: clients notice nothing, but that they are no peers any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_get_an_authority_of_their_own_under_writes() {
+    let mut bench = Bench::with(&require_etcd!("3.7"), 3, &["--single-ca"]).await;
+    let writer = Writer::start(&bench.cluster);
+    let ca = certificate(&bench.pki().join("ca.crt"));
+    let check = |bench: &Bench| {
+        let pki = bench.pki().display().to_string();
+        bench.etcdrx().run(["certs", "check", &pki])
+    };
+    let shared = check(&bench);
+
+    bench
+        .certs(&["rotate-ca", "begin", "--peers-only"])
+        .success();
+    bench.rotate("abort").success();
+    bench
+        .certs(&["rotate-ca", "begin", "--peers-only"])
+        .success();
+    let too_early = bench.rotate("reissue");
+    bench.restart_all().await;
+    bench.rotate("reissue").success();
+    // A change of mind, and of that again.
+    bench.rotate("abort").success();
+    bench.rotate("reissue").success();
+    bench.rotate("finish").success();
+    bench.restart_all().await;
+    let status = bench.rotate("status").success();
+    let parted = check(&bench);
+
+    writer.finish(40).await;
+    assert_ends(&too_early, 4, &["does not trust the next authority yet"]);
+    let peer_ca = certificate(&bench.pki().join("peer-ca.crt"));
+    assert_eq!(certificate(&bench.pki().join("ca.crt")), ca);
+    assert_ne!(peer_ca.key, ca.key);
+    let of_peers = format!(
+        "trusts `{0}`; shows a certificate of `{0}`",
+        peer_ca.subject.text
+    );
+    assert_eq!(status.stdout.matches(&of_peers).count(), 3, "{status:?}");
+    assert!(shared.stdout.contains("v13-shared-authority"), "{shared:?}");
+    assert!(
+        !parted.stdout.contains("v13-shared-authority"),
+        "{parted:?}"
+    );
+    assert_eq!(parted.code, 0, "{parted:?}");
+    assert_eq!(refusals(&bench.cluster), [""; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_of_five_members_is_rotated_under_writes() {
     let bench = Bench::with(&require_etcd!("3.5"), 5, &[]).await;

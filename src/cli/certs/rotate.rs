@@ -56,6 +56,10 @@ pub(crate) struct BeginArgs {
     #[arg(long)]
     pub(crate) same_key: bool,
 
+    /// Only the authority of the peer port; one that serves both ports is left to the clients, and members get their own
+    #[arg(long, conflicts_with_all = ["same_key", "single_ca"])]
+    pub(crate) peers_only: bool,
+
     #[command(flatten)]
     pub(crate) rotate: RotateArgs,
 }
@@ -86,6 +90,9 @@ pub(super) async fn run(context: &Context<'_>, command: &RotateCommand) -> Outco
         }
         RotateCommand::Status(_) => return status(context, args, &setting).await,
         RotateCommand::Begin(begin) if begin.same_key => (pki::extend(&setting)?, EXTENDED),
+        RotateCommand::Begin(begin) if begin.peers_only => {
+            (pki::begin_for_peers(&setting)?, BEGUN_FOR_PEERS)
+        }
         RotateCommand::Begin(_) => (pki::begin(&setting)?, BEGUN),
         RotateCommand::Reissue(_) => {
             pass(context, args, &setting, Gate::Reissue).await?;
@@ -103,6 +110,8 @@ pub(super) async fn run(context: &Context<'_>, command: &RotateCommand) -> Outco
 
 const BEGUN: &str = "next: copy every bundle to its member and ca.crt to every client, restart the members one by one, each when the \
     one before is healthy, and then: etcdrx certs rotate-ca reissue";
+const BEGUN_FOR_PEERS: &str = "next: copy every bundle to its member, where --peer-trusted-ca-file must name its peer-ca.crt, restart the \
+    members one by one, each when the one before is healthy, and then: etcdrx certs rotate-ca reissue";
 const EXTENDED: &str = "next: copy every bundle to its member and ca.crt to every client; restart the members one by one at any time \
     before the old certificate ends; if it has ended, all of them, one right after the other. Certificates that the authority \
     issued stay valid until they end themselves: `etcdrx certs renew --due` before you copy";
@@ -138,7 +147,7 @@ async fn pass(
     gate: Gate,
 ) -> Result<(), Failure> {
     let rotations = pki::rotations(setting)?;
-    if rotations.iter().any(|rotation| rotation.next.is_none()) {
+    if rotations.iter().all(|rotation| rotation.next.is_none()) {
         return Err(pki::Error::NotBegun {
             root: setting.root.to_owned(),
         }
@@ -147,7 +156,7 @@ async fn pass(
     let mut obstacles = Vec::new();
     for seen in look(context, args, &rotations).await? {
         let seen = seen?;
-        if let Some(obstacle) = seen.obstacle(gate) {
+        if let Some(obstacle) = obstacle(&rotations, &seen, gate) {
             obstacles.push(format!("{}: {obstacle}", seen.endpoint));
         }
     }
@@ -155,6 +164,12 @@ async fn pass(
         true => Ok(()),
         false => Err(Failure::not_yet(&obstacles)),
     }
+}
+
+/// What keeps the gate shut at a port, if it is one of an authority that is rotated.
+fn obstacle(rotations: &[Rotation], port: &Running, gate: Gate) -> Option<String> {
+    let is_rotated = pki::rotation_of(rotations, port.port).next.is_some();
+    port.obstacle(gate).filter(|_| is_rotated)
 }
 
 /// What every port of the cluster trusts and shows; the ports are those that the cluster itself lists, so that none is forgotten.
@@ -227,12 +242,13 @@ fn next_step(rotations: &[Rotation], seen: &[Result<Running, etcdrx::etcd::Error
             .map(|port| format!("next: restart the member of {} with its new bundle in place: it still trusts another authority", port.endpoint))
             .collect();
     }
-    let (gate, step) = match rotations.iter().any(|rotation| !rotation.by_old.is_empty()) {
+    let mut begun = rotations.iter().filter(|rotation| rotation.next.is_some());
+    let (gate, step) = match begun.any(|rotation| !rotation.by_old.is_empty()) {
         true => (Gate::Reissue, "next: etcdrx certs rotate-ca reissue"),
         false => (Gate::Finish, "next: etcdrx certs rotate-ca finish"),
     };
     let obstacles = ports().filter_map(|port| {
-        let obstacle = port.obstacle(gate)?;
+        let obstacle = obstacle(rotations, port, gate)?;
         Some(format!("next: {}: {obstacle}", port.endpoint))
     });
     let obstacles: Vec<String> = obstacles.collect();

@@ -69,6 +69,7 @@ pub(super) fn pki_exit(error: &pki::Error) -> (Exit, &'static str) {
             Exit::Refused,
             "nothing was written; `etcdrx certs rotate-ca begin` begins one",
         ),
+        pki::Error::OneAuthority { .. } => (Exit::Refused, "the layout `etcdrx` knows two"),
         pki::Error::HasBegun { .. } => (
             Exit::Refused,
             "nothing was written; `etcdrx certs rotate-ca status` tells how far it is",
@@ -110,7 +111,7 @@ pub(super) fn authority_exit(error: &authority::Error) -> (Exit, &'static str) {
         authority::Error::Encode { .. } => (Exit::Failed, "nothing was written"),
         authority::Error::Authority { .. } => (
             Exit::Refused,
-            "nothing was written; use another authority, or begin a new one with `etcdrx certs gen --out`",
+            "nothing was written; use another authority, begin a new one with `etcdrx certs gen --out`, or, if yours has ended and its key is here, make it anew with `etcdrx certs rotate-ca begin --same-key`",
         ),
         authority::Error::Profile { .. } => {
             (Exit::Usage, "nothing was written; correct the profile")
