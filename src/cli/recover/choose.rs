@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use etcdrx::backend::{Store, revision_of};
 use etcdrx::codec::has_trailer;
-use etcdrx::recovery::{Observation, Scenario};
 use etcdrx::recovery::choices::{Choices, From, NewNode, SnapshotFile};
 use etcdrx::recovery::judge::judge;
+use etcdrx::recovery::{Observation, Scenario};
 
 use super::RecoverArgs;
 use crate::cli::context::Context;
@@ -23,9 +23,14 @@ pub(super) fn choices(
 ) -> Result<Option<Choices>, Failure> {
     let diagnosis = judge(observation);
     let names_somebody = args.member.is_some() || !args.new_node.is_empty();
-    let mends_one = matches!(args.scenario, None | Some(Scenario::Follower | Scenario::Leader));
+    let mends_one = matches!(
+        args.scenario,
+        None | Some(Scenario::Follower | Scenario::Leader)
+    );
     if diagnosis.is_healthy() && mends_one && !names_somebody {
-        context.screen.answer("nothing is wrong: there is nothing to recover from");
+        context
+            .screen
+            .answer("nothing is wrong: there is nothing to recover from");
         return Ok(None);
     }
     let scenario = match args.scenario {
