@@ -41,6 +41,8 @@ struct Unit {
     variables: BTreeMap<String, String>,
     /// Those of files, which beat the others (systemd.exec(5)).
     from_files: BTreeMap<String, String>,
+    /// Those that are taken out again, by their names, or with a value by that alone.
+    unset: Vec<String>,
     found: EtcdFlags,
 }
 
@@ -69,6 +71,8 @@ impl Unit {
             }
             "EnvironmentFile" if value.is_empty() => self.from_files.clear(),
             "EnvironmentFile" => self.take_file(value, read),
+            "UnsetEnvironment" if value.is_empty() => self.unset.clear(),
+            "UnsetEnvironment" => self.unset.extend(words(value)),
             "User" => self.found.user = Some(value.to_owned()).filter(|user| !user.is_empty()),
             "Group" | "SupplementaryGroups" => self.found.groups.extend(words(value)),
             _ => {}
@@ -88,6 +92,10 @@ impl Unit {
     /// The flags of its command and its variables.
     fn own_flags(mut self) -> EtcdFlags {
         self.variables.append(&mut self.from_files);
+        let unset = self.unset;
+        self.variables.retain(|name, value| {
+            !unset.contains(name) && !unset.contains(&format!("{name}={value}"))
+        });
         let command = command(&self.command, &self.variables);
         let mut flags = EtcdFlags::from_words(command.iter().map(String::as_str));
         flags.take_variables(&self.variables);

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::script::Script;
 use super::site::{Error, Site};
 use crate::datadir::wal;
+use crate::etcd;
 use crate::recovery::Scenario;
 
 /// What happens to the members that it happens to.
@@ -36,11 +38,20 @@ pub enum Break {
     RestartedSurvivor,
     /// As a loss of disks; and the survivors are killed, their data whole.
     DeadSurvivor,
+    /// The quota is used up, by old revisions of one key.
+    Full,
 }
+
+/// The key whose revisions use the quota up; none of the writers' keys begins so.
+const FILLER: &str = "etcdrx-drill-filler";
+/// Less than etcd takes in a request.
+const FILLER_BYTES: usize = 1 << 20;
+/// How long one such write may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Kill,
         Self::Hang,
         Self::DiskLoss,
@@ -48,14 +59,16 @@ impl Break {
         Self::CorruptLog,
         Self::RestartedSurvivor,
         Self::DeadSurvivor,
+        Self::Full,
     ];
 
     /// What a scenario is rehearsed with where nobody says.
     #[must_use]
     pub fn of(scenario: Scenario) -> Self {
         match scenario {
-            Scenario::Leader | Scenario::Space => Self::Kill,
+            Scenario::Leader => Self::Kill,
             Scenario::Follower | Scenario::Majority | Scenario::Total => Self::DiskLoss,
+            Scenario::Space => Self::Full,
         }
     }
 
@@ -63,12 +76,12 @@ impl Break {
     #[must_use]
     pub fn fits(self, scenario: Scenario) -> bool {
         match scenario {
-            Scenario::Follower | Scenario::Leader => {
-                !matches!(self, Self::RestartedSurvivor | Self::DeadSurvivor)
-            }
-            Scenario::Majority => true,
-            // A full database breaks no member.
-            Scenario::Space => false,
+            Scenario::Follower | Scenario::Leader => !matches!(
+                self,
+                Self::RestartedSurvivor | Self::DeadSurvivor | Self::Full
+            ),
+            Scenario::Majority => self != Self::Full,
+            Scenario::Space => self == Self::Full,
             // With data left it would be no total loss.
             Scenario::Total => self == Self::DiskLoss,
         }
@@ -80,6 +93,7 @@ impl Break {
     /// If a process cannot be killed, or a file not be damaged.
     pub async fn inflict(self, site: &Site, victims: &BTreeSet<usize>) -> Result<(), Error> {
         let signal = match self {
+            Self::Full => return fill_up(site).await,
             Self::Hang => Signal::SIGSTOP,
             _ => Signal::SIGKILL,
         };
@@ -117,7 +131,7 @@ impl Break {
 
     fn damage(self, data_dir: &Path) -> io::Result<()> {
         match self {
-            Self::Kill | Self::Hang => Ok(()),
+            Self::Kill | Self::Hang | Self::Full => Ok(()),
             Self::DiskLoss | Self::RestartedSurvivor | Self::DeadSurvivor => {
                 fs::remove_dir_all(data_dir)
             }
@@ -128,6 +142,24 @@ impl Break {
                 file.write_all_at(&[0x5a; 16 << 10], 0)
             }
             Self::CorruptLog => flip_a_byte(&data_dir.join("member/wal")),
+        }
+    }
+}
+
+/// Writes until etcd says that there is no space, which raises the alarm.
+async fn fill_up(site: &Site) -> Result<(), Error> {
+    let failed = |source| Error::Access { source };
+    let endpoint = &site.members[0].client_url;
+    let member = site.access().member(endpoint, PATIENCE).await;
+    let member = member.map_err(failed)?;
+    let value = "0123456789abcdef".repeat(FILLER_BYTES / 16);
+    loop {
+        match member.put(FILLER, &value).await {
+            Ok(_) => {}
+            Err(etcd::Error::Call { message, .. }) if message.contains("space exceeded") => {
+                return Ok(());
+            }
+            Err(error) => return Err(failed(error)),
         }
     }
 }
@@ -152,6 +184,7 @@ impl fmt::Display for Break {
             Self::CorruptLog => "corrupt-log",
             Self::RestartedSurvivor => "restarted-survivor",
             Self::DeadSurvivor => "dead-survivor",
+            Self::Full => "full",
         })
     }
 }
@@ -180,7 +213,8 @@ mod tests {
         assert!(!Break::Kill.fits(Scenario::Total));
         for one in Break::ALL {
             assert_eq!(one.to_string().parse(), Ok(one));
-            assert!(one.fits(Scenario::Majority));
+            let fits = Scenario::ALL.into_iter().any(|scenario| one.fits(scenario));
+            assert!(fits, "{one}");
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::sandbox::{Minor, Program};
 /// The user whose certificate etcdrx shows.
 const USER: &str = "root";
 
+/// Small enough to be used up in a moment, where that is rehearsed.
+const QUOTA_BYTES: u64 = 64 << 20;
+
 /// Writes a new file, and the directory that it is in.
 pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let written = || {
@@ -79,7 +82,8 @@ pub(super) fn etcd_config(
          initial-advertise-peer-urls: {peer}\n\
          initial-cluster: {}\n\
          initial-cluster-state: new\n\
-         initial-cluster-token: {token}\n",
+         initial-cluster-token: {token}\n\
+         quota-backend-bytes: {QUOTA_BYTES}\n",
         member.name,
         member.data_dir().display(),
         pairs.collect::<Vec<_>>().join(","),

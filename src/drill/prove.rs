@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::script::Script;
-use super::site::{Error, READY_LIMIT, Site};
+use super::site::{Error, Site};
 use super::writers::{Writers, Written};
 use crate::etcd::{self, MemberHash, disagreements};
 use crate::id::Revision;
@@ -16,23 +16,21 @@ use crate::manifest::Finding;
 const WRITERS: usize = 4;
 /// How many writes show that the cluster goes on.
 const WRITES: usize = 20;
-/// How long these may take: an election, and a few seconds more.
-const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const QUESTION: Duration = Duration::from_secs(10);
 
 /// Holds a cluster to what its members must be: one cluster with the same data in all, each of them able to restart, and none of them
-/// needed. What is written meanwhile is added to `written`.
-pub(super) async fn prove(site: &Site, written: &mut Written) -> Vec<Finding> {
+/// needed. What is written meanwhile is added to `written`; `patience` is how long it may take to serve again, each time.
+pub(super) async fn prove(site: &Site, written: &mut Written, patience: Duration) -> Vec<Finding> {
     let mut findings = members(site).await;
     findings.extend(left_over(site));
     if let Err(error) = same_data(site, &mut findings).await {
         findings.push(Finding::error("not-serving", error.to_string()));
     }
     let writers = Writers::start(site.access(), WRITERS, "after");
-    if let Err(error) = restart_each(site).await {
+    if let Err(error) = restart_each(site, patience).await {
         findings.push(Finding::error("restart", error.to_string()));
-    } else if let Err(finding) = kill_each(site, &writers).await {
+    } else if let Err(finding) = kill_each(site, &writers, patience).await {
         findings.push(finding);
     }
     let after = writers.stop().await;
@@ -98,7 +96,7 @@ fn left_over(site: &Site) -> Vec<Finding> {
 async fn same_data(site: &Site, findings: &mut Vec<Finding>) -> Result<(), etcd::Error> {
     let mut members = Vec::new();
     for member in &site.members {
-        let member = site.access().member(&member.client_url, PATIENCE).await?;
+        let member = site.access().member(&member.client_url, QUESTION).await?;
         members.push(member);
     }
     let mut revision = None;
@@ -130,28 +128,29 @@ async fn same_data(site: &Site, findings: &mut Vec<Finding>) -> Result<(), etcd:
 }
 
 /// Restarts the members one by one, as an update of the machines would.
-async fn restart_each(site: &Site) -> Result<(), Error> {
+async fn restart_each(site: &Site, patience: Duration) -> Result<(), Error> {
     for index in 0..site.members.len() {
         site.run(index, Script::Stop).await?;
         site.until_it_is_gone(index).await;
         site.run(index, Script::Start).await?;
-        site.until_all_serve(READY_LIMIT).await?;
+        site.until_all_serve(patience).await?;
     }
     Ok(())
 }
 
 /// Kills each member once: the others must go on. A member that only looks as if it had a vote shows here.
-async fn kill_each(site: &Site, writers: &Writers) -> Result<(), Finding> {
+async fn kill_each(site: &Site, writers: &Writers, patience: Duration) -> Result<(), Finding> {
     let broken = |error: Error| Finding::error("restart", error.to_string());
     for (index, member) in site.members.iter().enumerate() {
         site.signal(index, Signal::SIGKILL);
         site.until_it_is_gone(index).await;
-        if !writers.wait_for(WRITES, WRITE_LIMIT).await {
+        let goes_on = writers.wait_for(WRITES, patience).await;
+        site.run(index, Script::Start).await.map_err(broken)?;
+        site.until_all_serve(patience).await.map_err(broken)?;
+        if !goes_on {
             let message = format!("without {} the cluster takes no writes", member.name);
             return Err(Finding::error("redundancy", message));
         }
-        site.run(index, Script::Start).await.map_err(broken)?;
-        site.until_all_serve(READY_LIMIT).await.map_err(broken)?;
     }
     Ok(())
 }

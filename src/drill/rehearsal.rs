@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::breakage::Break;
 use super::prove::prove;
-use super::site::{self, READY_LIMIT, Site};
+use super::site::{self, Site};
 use super::writers::{Compared, Writers, Written};
 use crate::id::Revision;
 use crate::manifest::Finding;
@@ -63,6 +63,8 @@ pub struct Exercise {
     pub writes: usize,
     /// Chooses the members that are hit, among those that the scenario allows.
     pub pick: usize,
+    /// How long members may take to serve again, once somebody said that they do.
+    pub patience: Duration,
 }
 
 /// How a rehearsal went.
@@ -175,7 +177,7 @@ impl Rehearsal {
             self.findings.push(Finding::error("recovery", message));
         }
         self.recovered_in = recovering.elapsed();
-        if let Err(error) = site.until_all_serve(READY_LIMIT).await {
+        if let Err(error) = site.until_all_serve(self.exercise.patience).await {
             let finding = Finding::error("not-serving", error.to_string());
             self.findings.push(finding);
         }
@@ -188,7 +190,8 @@ impl Rehearsal {
 
     /// Holds the cluster to all that was written, after each member was restarted and killed once.
     async fn hold_to(&mut self, site: &Site, written: &mut Written) {
-        self.findings.extend(prove(site, written).await);
+        self.findings
+            .extend(prove(site, written, self.exercise.patience).await);
         match compare(site, written, self.until).await {
             Ok(compared) => self.compared = compared,
             Err(error) => {
@@ -250,8 +253,7 @@ async fn victims(site: &Site, exercise: Exercise) -> Result<BTreeSet<usize>, Err
         Scenario::Follower => from(leader + 1 + exercise.pick % (count - 1).max(1), 1).collect(),
         // So many that the others are no quorum.
         Scenario::Majority => from(exercise.pick, count - count.div_ceil(2) + 1).collect(),
-        Scenario::Total => (0..count).collect(),
-        Scenario::Space => BTreeSet::new(),
+        Scenario::Total | Scenario::Space => (0..count).collect(),
     })
 }
 

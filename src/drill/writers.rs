@@ -194,7 +194,9 @@ impl Writers {
         while let Some(of_one) = self.tasks.join_next().await {
             written.extend(of_one.expect("a writer does not panic"));
         }
-        written.longest_gap = lock(&self.count).longest_gap;
+        let count = lock(&self.count);
+        written.longest_gap = count.longest_gap.max(count.last.elapsed());
+        drop(count);
         written
     }
 }

@@ -122,7 +122,10 @@ async fn process(
             None => Vec::new(),
         },
         // The kernel's name for it is good only as long as it runs.
-        etcd: etcd.map(|path| fs::read_link(&path).unwrap_or(path)),
+        etcd: etcd.map(|path| {
+            let real = fs::canonicalize(&path).or_else(|_| fs::read_link(&path));
+            real.unwrap_or(path)
+        }),
         version,
     }
 }

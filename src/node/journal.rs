@@ -5,9 +5,11 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use super::Error;
 use super::action::{Action, Answer, Directories};
@@ -15,6 +17,11 @@ use crate::progress::told;
 
 /// What stands behind the name of the data directory.
 const SUFFIX: &str = ".etcdrx-journal.jsonl";
+
+/// How long another action may take to end: one whose connection broke off notices that soon.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked at.
+const POLL: Duration = Duration::from_millis(50);
 
 /// One line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +48,7 @@ pub enum Event {
     Failed(String),
 }
 
-/// A journal that is written to; nobody else works on the member meanwhile.
+/// A journal that is written to.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
@@ -74,7 +81,30 @@ pub fn lines(path: &Path) -> io::Result<Vec<Line>> {
 }
 
 impl Journal {
-    /// Opens it at its end, or makes it, and locks it.
+    /// As [`open`](Self::open), as the only one; waits a moment for another that is about to end.
+    pub(super) async fn lock(path: &Path) -> Result<Self, Error> {
+        let journal = Self::open(path)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match journal.file.try_lock() {
+                Ok(()) => return Ok(journal),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(POLL).await,
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Busy {
+                        path: path.to_owned(),
+                    });
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(Error::Journal {
+                        path: path.to_owned(),
+                        source,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Opens it at its end, or makes it.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Journal {
             path: path.to_owned(),
@@ -83,15 +113,6 @@ impl Journal {
         let mut options = File::options();
         let options = options.read(true).append(true).create(true).mode(0o600);
         let mut file = options.open(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Busy {
-                    path: path.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
         // A line that was cut short must not swallow the next one.
         let mut last = [b'\n'];
         let length = file.seek(SeekFrom::End(0)).map_err(failed)?;

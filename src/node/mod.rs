@@ -200,7 +200,8 @@ pub struct Surroundings<'a> {
 /// Does what `action` says, here.
 ///
 /// An action whose effect is there already says so and changes nothing, so that each can be repeated. What it is about to do is in the
-/// member's journal before it is done, and what became of it afterwards; while it works no other works on the same member.
+/// member's journal before it is done, and what became of it afterwards; while it works no other works on the
+/// same member.
 ///
 /// # Errors
 /// If it is refused or fails; what was changed until then stays, and the same action again goes on from there.
@@ -214,7 +215,9 @@ pub async fn perform(
     let beside = action.directories().map(journal::journal_of);
     let path = beside.or_else(|| surroundings.journal.clone());
     let mut journal = match path.filter(|_| action.changes()) {
-        Some(path) => Some(Journal::open(&path)?),
+        // A file that comes is nobody's yet, and may take long: one that broke off must not keep the next one out.
+        Some(path) if matches!(action, Action::Receive { .. }) => Some(Journal::open(&path)?),
+        Some(path) => Some(Journal::lock(&path).await?),
         None => None,
     };
     if let Some(journal) = &mut journal {

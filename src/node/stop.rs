@@ -17,8 +17,10 @@ const POLL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How long before it is killed, where that is asked for.
 const SHORT_PATIENCE: Duration = Duration::from_secs(20);
-/// How long one may be frozen that is to be killed.
-const FROZEN_PATIENCE: Duration = Duration::from_secs(1);
+/// How long one may be frozen before nothing else is expected of it; the longer where it is not to be killed.
+const FROZEN_PATIENCE: Duration = Duration::from_secs(5);
+/// The same where it is to be killed.
+const FROZEN_SHORT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a killed process may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(15);
 
@@ -45,8 +47,11 @@ pub(super) async fn stop(
         true => Vec::new(),
         false => service::stop(service, run).await?,
     };
-    let patience = if kill { SHORT_PATIENCE } else { PATIENCE };
-    if !is_gone_within(patience, kill, &processes, directories).await? {
+    let patience = match kill {
+        true => (SHORT_PATIENCE, FROZEN_SHORT_PATIENCE),
+        false => (PATIENCE, FROZEN_PATIENCE),
+    };
+    if !is_gone_within(patience, &processes, directories).await? {
         if !kill {
             return Err(still_runs(&processes, directories, begin));
         }
@@ -57,7 +62,7 @@ pub(super) async fn stop(
             })?;
             evidence.push(format!("process {} was killed", process.pid));
         }
-        if !is_gone_within(KILL_LIMIT, false, &processes, directories).await? {
+        if !is_gone_within((KILL_LIMIT, KILL_LIMIT), &processes, directories).await? {
             return Err(still_runs(&processes, directories, begin));
         }
     }
@@ -108,8 +113,7 @@ fn is_gone(processes: &[Process], directories: &Directories) -> Result<bool, Err
 }
 
 async fn is_gone_within(
-    patience: Duration,
-    kill: bool,
+    (patience, frozen_patience): (Duration, Duration),
     processes: &[Process],
     directories: &Directories,
 ) -> Result<bool, Error> {
@@ -124,8 +128,7 @@ async fn is_gone_within(
         if !processes.iter().any(frozen) {
             moved = Instant::now();
         }
-        let in_vain = kill && moved.elapsed() > FROZEN_PATIENCE;
-        if in_vain || begin.elapsed() > patience {
+        if moved.elapsed() > frozen_patience || begin.elapsed() > patience {
             return Ok(false);
         }
         sleep(POLL).await;

@@ -2,8 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::action::{Answer, Directories};
 use super::aside::{ensure_unheld, exists};
@@ -153,34 +152,42 @@ fn write_whole(
     progress: &dyn Progress,
     judge: impl FnOnce(Digest) -> Result<(), Error>,
 ) -> Result<u64, Error> {
-    let temporary = unfinished(path);
-    let written = write_digested(&temporary, input, progress).and_then(|(size_bytes, found)| {
-        judge(found)?;
-        fs::rename(&temporary, path).map_err(writing(path))?;
-        sync_parent(path)?;
-        Ok(size_bytes)
-    });
-    if written.is_err() {
-        // What cannot be removed shows by its name what it is, and the next attempt writes over it.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // A kubelet reads no file that begins with a dot.
+    let prefix = format!(".{name}.etcdrx-unfinished-");
+    remove_unfinished(folder, &prefix);
+    let temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder);
+    let mut temporary = temporary.map_err(writing(path))?;
+    // A lock that nobody holds tells the next attempt that this one is dead.
+    let _ = temporary.as_file().try_lock();
+    let (size_bytes, found) = write_digested(temporary.as_file_mut(), path, input, progress)?;
+    judge(found)?;
+    let kept = temporary.persist_noclobber(path);
+    kept.map_err(|error| writing(path)(error.error))?;
+    sync_parent(path)?;
+    Ok(size_bytes)
 }
 
-/// The name of a file that is still on its way: a kubelet reads none that begins with a dot.
-fn unfinished(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.etcdrx-unfinished"))
+/// Removes what earlier attempts left that were killed; what cannot be removed shows by its name what it is.
+fn remove_unfinished(folder: &Path, prefix: &str) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let is_one = entry.file_name().to_string_lossy().starts_with(prefix);
+        let file = is_one.then(|| File::open(entry.path()).ok()).flatten();
+        if file.is_some_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn write_digested(
+    file: &mut File,
     path: &Path,
     input: &mut dyn Read,
     progress: &dyn Progress,
 ) -> Result<(u64, Digest), Error> {
-    let mut options = File::options();
-    let options = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(path).map_err(writing(path))?;
     let mut sha256 = Sha256::default();
     let mut piece = vec![0; PIECE_BYTES];
     let mut done = 0;

@@ -34,6 +34,7 @@ fn exercise(scenario: Scenario, breakage: Break) -> Exercise {
         writers: 8,
         writes: 60,
         pick: 0,
+        patience: Duration::from_secs(20),
     }
 }
 
@@ -80,6 +81,7 @@ async fn a_recovery_that_loses_writes_or_fails_is_found_out() {
     let lost = Exercise {
         writers: 2,
         writes: 20,
+        patience: Duration::from_secs(2),
         ..exercise(Scenario::Leader, Break::DiskLoss)
     };
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::Utc;
-use etcdrx::drill::{Plan, Script, Site};
+use etcdrx::drill::{Plan, Site};
 use etcdrx::sandbox::Program;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -22,7 +22,6 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(3);
 /// A site, and where its recoveries are kept.
 pub(crate) struct Scene {
     pub(crate) site: Site,
-    pub(crate) release: EtcdRelease,
     // Last: removed after the members are gone.
     directory: TempDir,
 }
@@ -41,11 +40,7 @@ impl Scene {
             now: Utc::now(),
         };
         let site = Site::start(&plan).await.unwrap();
-        Scene {
-            site,
-            release: release.clone(),
-            directory,
-        }
+        Scene { site, directory }
     }
 
     /// Where recoveries are kept.
@@ -104,7 +99,7 @@ impl Scene {
     /// Asserts that each member by itself serves all of `written`.
     pub(crate) async fn assert_holds(&self, written: &BTreeMap<String, String>) {
         self.site
-            .until_all_serve(Duration::from_secs(60))
+            .until_all_serve(Duration::from_mins(1))
             .await
             .unwrap();
         for member in &self.site.members {
@@ -140,11 +135,6 @@ impl Scene {
                 std::fs::remove_dir_all(self.site.members[*index].data_dir()).unwrap();
             }
         }
-    }
-
-    /// Starts a member by its own script, as a service manager would.
-    pub(crate) async fn start(&self, index: usize) {
-        self.site.run(index, Script::Start).await.unwrap();
     }
 
     /// The plan of a dry run.

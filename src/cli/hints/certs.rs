@@ -31,6 +31,9 @@ pub(super) fn profile_exit(error: &profile::Error) -> (Exit, &'static str) {
     (Exit::Usage, hint)
 }
 
+const NO_AUTHORITY: &str =
+    "`etcdrx certs init` makes one, `etcdrx certs import` takes one that is there";
+
 pub(super) fn pki_exit(error: &pki::Error) -> (Exit, &'static str) {
     match error {
         pki::Error::Read { .. } => (Exit::Usage, "check the path and who may read it"),
@@ -53,10 +56,7 @@ pub(super) fn pki_exit(error: &pki::Error) -> (Exit, &'static str) {
             "nothing was written; bring the key for as long as certificates are made",
         ),
         pki::Error::NotThere { .. } => (Exit::Usage, "nothing was written; check the path"),
-        pki::Error::NoAuthority { .. } => (
-            Exit::Usage,
-            "`etcdrx certs init` makes one, `etcdrx certs import` takes one that is there",
-        ),
+        pki::Error::NoAuthority { .. } => (Exit::Usage, NO_AUTHORITY),
         pki::Error::NobodyOfThatName { .. } => (
             Exit::Usage,
             "nothing was written; members and clients are called as their directories and files are",

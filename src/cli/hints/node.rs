@@ -18,7 +18,7 @@ pub(super) fn node_exit(error: &node::Error) -> (Exit, &'static str) {
             Exit::Refused,
             "its data is not touched while it runs; --kill ends a process that does not end by itself, unless it waits for a disk",
         ),
-        node::Error::Occupied { .. } => (
+        node::Error::Occupied { .. } | node::Error::NoSnapshot { .. } => (
             Exit::Refused,
             "nothing is overwritten: look at it, and move it away if it is not needed",
         ),
@@ -53,10 +53,6 @@ pub(super) fn node_exit(error: &node::Error) -> (Exit, &'static str) {
         node::Error::NotReadBack { .. } => (
             Exit::Damaged,
             "something else writes this file, or the disk changes it; the copy beside it is what it was before",
-        ),
-        node::Error::NoSnapshot { .. } => (
-            Exit::Refused,
-            "nothing is overwritten: look at it, and move it away if it is not needed",
         ),
         node::Error::Salvage { source } => salvage_exit(source),
         node::Error::Membership { source } => membership_exit(source),

@@ -33,16 +33,11 @@ pub(super) fn choices(
             .answer("nothing is wrong: there is nothing to recover from");
         return Ok(None);
     }
-    let scenario = match args.scenario {
-        Some(scenario) => scenario,
-        None => {
-            if !context.screen.json {
-                context.screen.note(&diagnose::text(&diagnosis));
-            }
-            let proposed = diagnosis.scenario;
-            proposed.ok_or_else(|| Failure::no_scenario(&diagnosis.verdict))?
-        }
-    };
+    if args.scenario.is_none() && !context.screen.json {
+        context.screen.note(&diagnose::text(&diagnosis));
+    }
+    let scenario = args.scenario.or(diagnosis.scenario);
+    let scenario = scenario.ok_or_else(|| Failure::no_scenario(&diagnosis.verdict))?;
     let new_nodes = args.new_node.iter().map(|text| new_node(text));
     Ok(Some(Choices {
         from: args.from.as_deref().map(from).transpose()?,

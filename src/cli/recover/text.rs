@@ -171,13 +171,29 @@ pub(super) fn report(recovered: &Recovered) -> String {
             "lost       {lost} revisions, as far as anybody knows"
         ));
     }
-    for invariant in recovered
-        .invariants
-        .iter()
-        .filter(|one| one.ok != Some(true))
-    {
+    lines.extend(checked(recovered));
+    let places = recovered.set_aside.iter();
+    lines.extend(places.map(|place| format!("set aside  {place}")));
+    let next = recovered.next.iter();
+    lines.extend(next.map(|next| format!("next       {next}")));
+    lines.push(format!(
+        "kept in    {} (report.md, report.json, journal.jsonl)",
+        recovered.directory.display()
+    ));
+    lines.join("\n")
+}
+
+/// What must hold and does not, or could not be looked at; and how much does.
+fn checked(recovered: &Recovered) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut held = 0;
+    for invariant in &recovered.invariants {
         let word = match invariant.ok {
-            Some(_) => "FAILED    ",
+            Some(true) => {
+                held += 1;
+                continue;
+            }
+            Some(false) => "FAILED    ",
             None => "unchecked ",
         };
         let evidence = invariant.evidence.join("; ");
@@ -186,30 +202,9 @@ pub(super) fn report(recovered: &Recovered) -> String {
             invariant.code, invariant.title
         ));
     }
-    let held = recovered
-        .invariants
-        .iter()
-        .filter(|one| one.ok == Some(true))
-        .count();
+    let all = recovered.invariants.len();
     lines.push(format!(
-        "checked    {held} of {} things that must hold do",
-        recovered.invariants.len()
+        "checked    {held} of {all} things that must hold do"
     ));
-    lines.extend(
-        recovered
-            .set_aside
-            .iter()
-            .map(|place| format!("set aside  {place}")),
-    );
-    lines.extend(
-        recovered
-            .next
-            .iter()
-            .map(|next| format!("next       {next}")),
-    );
-    lines.push(format!(
-        "kept in    {} (report.md, report.json, journal.jsonl)",
-        recovered.directory.display()
-    ));
-    lines.join("\n")
+    lines
 }

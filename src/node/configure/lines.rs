@@ -27,7 +27,8 @@ pub(super) fn edit_variables(text: &str, values: &[(&str, &str)], without_force:
     edited
 }
 
-fn variable(flag: &str) -> String {
+/// The variable that stands for a flag.
+pub(super) fn variable(flag: &str) -> String {
     format!("ETCD_{}", flag.replace('-', "_").to_ascii_uppercase())
 }
 

@@ -1,10 +1,12 @@
 //! A unit of systemd, changed by a drop-in: its own file belongs to a package, and undone it is by removing one file.
 //!
-//! The flags go into the command line, where they beat every variable, from whatever file it comes.
+//! The values go into the command line, and their variables are not passed on, from whatever file they come: etcd does not start where
+//! a flag and its variable are both set (`conflicting environment variable`).
 
 use std::fmt::Write as _;
 use std::fs;
 
+use super::lines::variable;
 use super::{
     Answer, Error, EtcdFlags, FORCE, Wanted, beside, done, exists, keep, replace, systemd,
 };
@@ -33,10 +35,10 @@ pub(super) async fn edit(
         wanted: super::by_hand(wanted, before, unit, text),
     };
     let command = command_of(text).ok_or_else(cannot)?;
-    let content = drop_in(&command, wanted, before.is_on(FORCE));
+    let content = drop_in(&command, wanted);
     let read = |text: &str| EtcdFlags::from_unit_alone(text, &|path| fs::read_to_string(path).ok());
     let joined = format!("{text}\n{content}");
-    if !is_as(&read(&joined), &expected) {
+    if read(&joined).values != expected {
         return Err(cannot());
     }
     let folder = path.parent().unwrap_or(&path);
@@ -54,7 +56,7 @@ pub(super) async fn edit(
     }
     replace(&path, &content)?;
     systemd::reload().await?;
-    if !is_as(&read(&systemd::text(unit).await?), &expected) {
+    if read(&systemd::text(unit).await?).values != expected {
         return Err(Error::NotReadBack { path });
     }
     evidence.insert(0, format!("{} was written", path.display()));
@@ -63,15 +65,6 @@ pub(super) async fn edit(
         evidence.push(format!("force-new-cluster is off now: {place}"));
     }
     Ok(done(true, evidence))
-}
-
-fn is_as(flags: &EtcdFlags, expected: &std::collections::BTreeMap<String, String>) -> bool {
-    let mut values = flags.values.clone();
-    // A variable that is not passed on any more still stands in the text.
-    if !expected.contains_key(FORCE) && flags.get(FORCE) == Some("false") {
-        values.remove(FORCE);
-    }
-    values == *expected
 }
 
 /// The last command that the unit starts.
@@ -87,7 +80,7 @@ fn command_of(text: &str) -> Option<String> {
 }
 
 /// The same command with the flags as they are to be.
-fn drop_in(command: &str, wanted: &Wanted<'_>, without_force: bool) -> String {
+fn drop_in(command: &str, wanted: &Wanted<'_>) -> String {
     let values = wanted.values();
     let ours = |word: &str| {
         let word = word.trim_start_matches(['"', '\'']);
@@ -114,13 +107,15 @@ fn drop_in(command: &str, wanted: &Wanted<'_>, without_force: bool) -> String {
          [Service]\nExecStart=\nExecStart=",
     );
     text.push_str(&kept.join(" "));
-    for (flag, value) in values {
+    for (flag, value) in &values {
         let _ = write!(text, " \\\n  --{flag}={value}");
     }
-    if without_force {
-        // A flag beats the variable, wherever that comes from.
-        let _ = write!(text, " \\\n  --{FORCE}=false");
-    }
+    let unset: Vec<String> = values
+        .iter()
+        .map(|(flag, _)| variable(flag))
+        .chain([variable(FORCE)])
+        .collect();
+    let _ = write!(text, "\nUnsetEnvironment={}", unset.join(" "));
     text.push('\n');
     text
 }
@@ -143,12 +138,13 @@ ExecStart=/usr/bin/etcd --name m1 \\
             state: "existing",
             token: None,
         };
-        let content = drop_in(&command_of(text).unwrap(), &wanted, true);
+        let content = drop_in(&command_of(text).unwrap(), &wanted);
         let line = content.replace("\\\n", "").replace("   ", " ");
         assert!(
             line.ends_with(
                 "ExecStart=/usr/bin/etcd --name m1 '--initial-cluster-token=x' --data-dir=/d \
-                 --initial-cluster=m1=http://a:2380 --initial-cluster-state=existing --force-new-cluster=false\n"
+                 --initial-cluster=m1=http://a:2380 --initial-cluster-state=existing\n\
+                 UnsetEnvironment=ETCD_INITIAL_CLUSTER ETCD_INITIAL_CLUSTER_STATE ETCD_FORCE_NEW_CLUSTER\n"
             ),
             "{line}"
         );

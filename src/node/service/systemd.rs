@@ -1,7 +1,8 @@
 //! etcd as a unit of systemd.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{ORDER_LIMIT, State};
@@ -12,7 +13,7 @@ use crate::node::{Error, program, writing};
 const RUNTIME: &str = "/run/systemd/system";
 /// Where those of the machine's administrator lie.
 const ADMINISTRATOR: &str = "/etc/systemd/system";
-/// The drop-in that keeps a unit from being started which cannot be masked.
+/// The drop-in that keeps a unit from being started.
 const HOLD: &str = "etcdrx-hold.conf";
 /// An assertion that fails is an error to whoever starts the unit; a condition would be none.
 const HOLD_TEXT: &str = "\
@@ -55,31 +56,27 @@ pub(super) async fn state(unit: &str) -> Result<State, Error> {
     })
 }
 
-/// Stops a unit and masks it; a unit whose file lies where a mask would, gets a drop-in that fails its start.
+/// Stops a unit, and keeps it from being started until the machine starts anew.
+///
+/// By a drop-in that fails its start, and not by a mask: one below /run does not hide a unit that an administrator wrote below /etc, and
+/// of a masked unit systemd tells no flags any more (`systemd.unit(5)`).
 pub(super) async fn stop(unit: &str) -> Result<Vec<String>, Error> {
-    // Not waited for: a unit that waits for a quorum, or is frozen, takes minutes.
-    systemctl(&["stop", "--no-block", unit]).await?;
-    let mut evidence = vec![format!("systemd was told to stop {unit}")];
-    let masked = systemctl(&["mask", "--runtime", unit]).await;
-    let properties = show(unit).await?;
-    if masked.is_ok()
-        && properties
-            .get("LoadState")
-            .is_some_and(|state| state == "masked")
-    {
-        evidence.push(format!("{unit} is masked until the machine starts anew"));
-        return Ok(evidence);
-    }
+    // First, so that nobody starts it in between.
     let path = hold(unit).await;
     let folder = path.parent().unwrap_or(Path::new(RUNTIME));
     fs::create_dir_all(folder).map_err(writing(folder))?;
     fs::write(&path, HOLD_TEXT).map_err(writing(&path))?;
+    // systemd's own user may be another one than ours.
+    for (path, mode) in [(folder, 0o755), (path.as_path(), 0o644)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(writing(path))?;
+    }
     systemctl(&["daemon-reload"]).await?;
-    evidence.push(format!(
-        "{} keeps {unit} from being started",
-        path.display()
-    ));
-    Ok(evidence)
+    // Not waited for: a unit that waits for a quorum, or is frozen, takes minutes.
+    systemctl(&["stop", "--no-block", unit]).await?;
+    Ok(vec![
+        format!("{} keeps {unit} from being started", path.display()),
+        format!("systemd was told to stop {unit}"),
+    ])
 }
 
 /// Takes back what kept a unit from being started, and starts it without waiting.
@@ -91,6 +88,7 @@ pub(super) async fn start(unit: &str) -> Result<Vec<String>, Error> {
         systemctl(&["daemon-reload"]).await?;
         evidence.push(format!("{} is gone", path.display()));
     }
+    // Whoever stopped it by hand may have masked it.
     systemctl(&["unmask", "--runtime", unit]).await?;
     // One that failed too often would not be started; a unit that never failed is no error here.
     let _ = systemctl(&["reset-failed", unit]).await;

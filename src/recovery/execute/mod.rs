@@ -69,7 +69,10 @@ pub enum Failure {
 
     /// A node did not do what was asked.
     #[error("{node} did not do it")]
-    Node { node: String, source: host::Error },
+    Node {
+        node: String,
+        source: Box<host::Error>,
+    },
 
     /// The snapshot could not be written here.
     #[error("cannot write {}", .path.display())]

@@ -139,7 +139,7 @@ impl Recovery<'_> {
     ) -> Result<Answer, Failure> {
         let failed = |source| Failure::Node {
             node: node.name.clone(),
-            source,
+            source: Box::new(source),
         };
         match host.perform(action).await {
             Err(host::Error::ByHand { command, .. }) => {

@@ -76,7 +76,7 @@ impl Recovery<'_> {
             proven: true,
             bare: false,
         };
-        Ok(self.got(snapshot, &format!("a snapshot of {member}")))
+        Ok(Self::got(snapshot, &format!("a snapshot of {member}")))
     }
 
     /// Brings the backup or the file here.
@@ -116,7 +116,7 @@ impl Recovery<'_> {
             }
         };
         let snapshot = proven(&path, false)?;
-        Ok(self.got(snapshot, &what))
+        Ok(Self::got(snapshot, &what))
     }
 
     /// Has a node take the data out of its own directory, and brings them here.
@@ -150,14 +150,14 @@ impl Recovery<'_> {
             .await
             .map_err(|source| Failure::Node {
                 node: node.name.clone(),
-                source,
+                source: Box::new(source),
             })?;
         let bare = !crate::codec::has_trailer(size_bytes);
         let found = proven(&path, bare)?;
-        let mut outcome = self.got(
+        let mut outcome = Self::got(
             Snapshot {
-                revision,
                 sha256,
+                revision,
                 ..found
             },
             &format!("the data of {}", node.name),
@@ -257,7 +257,7 @@ impl Recovery<'_> {
         );
         sent.await.map_err(|source| Failure::Node {
             node: node.name.clone(),
-            source,
+            source: Box::new(source),
         })?;
         Ok(Outcome::seen(format!("{} holds it", there.display())))
     }
@@ -291,7 +291,7 @@ impl Recovery<'_> {
             .then(|| Outcome::already(format!("{} is there", snapshot.path.display())))
     }
 
-    fn got(&self, snapshot: Snapshot, what: &str) -> Outcome {
+    fn got(snapshot: Snapshot, what: &str) -> Outcome {
         let evidence = format!(
             "{what}: revision {}, {} bytes, SHA-256 {}",
             snapshot.revision, snapshot.size_bytes, snapshot.sha256

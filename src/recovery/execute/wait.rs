@@ -178,10 +178,8 @@ impl Recovery<'_> {
         if process.running != Running::Stopped {
             return Ok(());
         }
-        let mut what = format!("etcd on {name} ended");
-        if let Some(code) = process.exit_code {
-            what.push_str(&format!(" with code {code}"));
-        }
+        let code = process.exit_code.map(|code| format!(" with code {code}"));
+        let mut what = format!("etcd on {name} ended{}", code.unwrap_or_default());
         for line in process.log.iter().rev().take(5).rev() {
             what.push_str("\n  ");
             what.push_str(line);

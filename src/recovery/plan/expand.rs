@@ -66,7 +66,6 @@ fn nodes(situation: &Situation<'_>, plan: &Plan, step: &PlaybookStep) -> Option<
     let observation = situation.observation;
     Some(match step.kind {
         Kind::Command if !step.nodes.is_empty() => step.nodes.clone(),
-        Kind::Command => members().collect(),
         Kind::StopSource | Kind::Salvage | Kind::CopyDatabase => {
             source_member(plan).into_iter().collect()
         }
@@ -92,7 +91,8 @@ fn nodes(situation: &Situation<'_>, plan: &Plan, step: &PlaybookStep) -> Option<
         | Kind::Promote
         | Kind::WaitMember
         | Kind::MoveLeader => target(),
-        Kind::Stage
+        Kind::Command
+        | Kind::Stage
         | Kind::SetAside
         | Kind::Place
         | Kind::Configure
