@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::diagnose_setup::{look, look_with, name_the_nodes, three, two_versions};
+use crate::diagnose_setup::{look, look_with, name_the_nodes, rot, three, two_versions};
 use crate::scratch::{Cluster, ports, tools};
 use crate::setup::{Workplace, etcdrx};
 
@@ -196,19 +196,4 @@ async fn black_hole() -> BlackHole {
         _listener: listener,
         _waiting: waiting,
     }
-}
-
-/// Changes the last byte of a value wherever it stands in the file.
-fn rot(db: &std::path::Path, value: &[u8]) {
-    let mut bytes = fs::read(db).unwrap();
-    let places: Vec<usize> = bytes
-        .windows(value.len())
-        .enumerate()
-        .filter_map(|(at, window)| (window == value).then_some(at))
-        .collect();
-    assert!(!places.is_empty(), "the value is in the database");
-    for at in places {
-        bytes[at + value.len() - 1] ^= 1;
-    }
-    fs::write(db, bytes).unwrap();
 }

@@ -1,6 +1,7 @@
 //! One look of `etcdrx diagnose` at a cluster, and what it says.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -127,4 +128,19 @@ pub(crate) fn name_the_nodes(workplace: &Workplace, cluster: &Cluster) {
         text.push_str(&node);
     }
     fs::write(path, text).unwrap();
+}
+
+/// Changes the last byte of a value wherever it stands in the file.
+pub(crate) fn rot(db: &Path, value: &[u8]) {
+    let mut bytes = fs::read(db).unwrap();
+    let places: Vec<usize> = bytes
+        .windows(value.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == value).then_some(at))
+        .collect();
+    assert!(!places.is_empty(), "the value is in the database");
+    for at in places {
+        bytes[at + value.len() - 1] ^= 1;
+    }
+    fs::write(db, bytes).unwrap();
 }

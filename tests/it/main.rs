@@ -71,6 +71,7 @@ mod node_service;
 mod node_setup;
 mod node_static_pod;
 mod node_systemd;
+mod recover_invariants;
 mod recover_refusals;
 mod recover_resume;
 mod recover_setup;

@@ -2,6 +2,7 @@
 //! process, which trusts what it sees over what was written.
 
 mod file;
+mod check;
 mod members;
 mod nodes;
 mod settled;

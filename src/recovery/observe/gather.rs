@@ -179,7 +179,7 @@ fn peer_port(error: &Error) -> Port {
 }
 
 /// Host and port of a URL, to recognise it by.
-pub(super) fn authority(url: &str) -> Option<String> {
+pub(in crate::recovery) fn authority(url: &str) -> Option<String> {
     let url = match url.contains("://") {
         true => url.to_owned(),
         false => format!("http://{url}"),

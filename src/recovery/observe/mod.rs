@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 
+pub(super) use self::gather::authority;
 use self::gather::gather;
 use super::Observation;
 use crate::catalog::Catalog;
