@@ -3,6 +3,8 @@
 pub mod authority;
 pub mod certificate;
 pub mod check;
+mod content;
+mod der;
 pub mod explain;
 pub mod judge;
 pub mod key;

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use x509_parser::asn1_rs::{Any, Oid, Tag};
+use x509_parser::asn1_rs::{Any, Class, Oid, Tag};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, NameConstraints, ParsedExtension, X509Extension};
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
@@ -158,6 +158,12 @@ fn of_constraints(constraints: &NameConstraints<'_>) -> Option<Reason> {
 fn of_constraint(base: &GeneralName<'_>) -> Option<Reason> {
     let (kind, name) = match base {
         GeneralName::IPAddress(bytes) => return of_network(bytes),
+        GeneralName::Invalid(tag, _) if matches!(tag.0, 1 | 2 | 6) => {
+            return Some(reason(
+                "a name in its name constraints is not plain ASCII",
+                "x509: invalid constraint value",
+            ));
+        }
         GeneralName::DNSName(name) => ("dnsName", *name),
         GeneralName::URI(name) => ("URI", *name),
         GeneralName::RFC822Name(name) if !name.contains('@') => ("rfc822Name", *name),
@@ -243,7 +249,7 @@ fn is_basic_plane(bytes: &[u8]) -> bool {
 fn of_key(key: &SubjectPublicKeyInfo<'_>) -> Option<Reason> {
     let parameters = key.algorithm.parameters.as_ref();
     match key.algorithm.algorithm.to_id_string().as_str() {
-        RSA if parameters.is_none_or(|any| any.tag() != Tag::Null) => Some(reason(
+        RSA if !parameters.is_some_and(is_null) => Some(reason(
             "its RSA key lacks the parameter NULL",
             "x509: RSA key missing NULL parameters",
         )),
@@ -260,6 +266,10 @@ fn of_key(key: &SubjectPublicKeyInfo<'_>) -> Option<Reason> {
         },
         _ => None,
     }
+}
+
+fn is_null(parameters: &Any<'_>) -> bool {
+    parameters.tag() == Tag::Null && parameters.class() == Class::Universal
 }
 
 /// The object identifier of a curve that has one.

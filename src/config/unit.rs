@@ -200,7 +200,18 @@ fn words(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_unit_is_too_odd(text in "(?s).{0,60}", key in "(ExecStart|Environment|EnvironmentFile|User)=") {
+            let unit = format!("{key}{text}\nExecStart=etcd ${{A}} $B {text}");
+            let read = |_: &Path| Some(text.clone());
+            let _ = EtcdFlags::from_unit(&unit, &read);
+        }
+    }
 
     fn nothing(_: &Path) -> Option<String> {
         None

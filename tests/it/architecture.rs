@@ -29,7 +29,7 @@ const DOORS: &[(&str, &[&str])] = &[
     // cli/mod.rs installs the process's default for all TLS; certs/ takes its type for keys in every form.
     ("rustls", &["certs/key.rs", "cli/mod.rs", "etcd/"]),
     ("rustls_native_certs", &["etcd/"]),
-    ("serde_saphyr", &["config/", "recovery/playbook.rs"]),
+    ("serde_saphyr", &["config/", "recovery/playbook/"]),
     ("strsim", &["config/"]),
     ("tokio_rustls", &["etcd/"]),
     // Flags are the last layer of a configuration, and layers are TOML; so are profiles, and what `certs explain` knows.

@@ -339,6 +339,31 @@ fn weak_signatures_and_keys_are_found() {
     assert!(found(secp256k1, LEAF, "").contains("f02-certificate"));
 }
 
+/// etcd verifies what a P-224 key signed, and this program cannot: it says so, and does not call it refused.
+#[test]
+fn a_signature_that_cannot_be_verified_here_is_a_warning() {
+    let Some(openssl) = Openssl::find(&function_name!()) else {
+        return;
+    };
+    let pki = Pki::good();
+    let p224 = "-algorithm EC -pkeyopt ec_paramgen_curve:P-224";
+    let p256 = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256";
+    let authority = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n";
+    let root = openssl.root("unusual", p224, authority, "");
+    let long = "-set_serial 0x0123456789abcdef01";
+    let leaf = openssl.leaf(&root, p256, LEAF, long);
+    pki.write_pair("m1/server", &leaf);
+    for member in ["m1", "m2", "m3"] {
+        pki.write(&format!("{member}/ca.crt"), pki.ca.pem() + &root.cert);
+    }
+
+    let output = pki.check(&[]);
+
+    let found = codes(&output);
+    assert!(found.contains("v10-not-verifiable"), "{output:?}");
+    assert_eq!(output.code, 0, "{output:?}");
+}
+
 #[test]
 fn warnings_count_only_where_it_is_strict() {
     let pki = Pki::good();

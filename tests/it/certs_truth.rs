@@ -378,7 +378,7 @@ fn damage_that_stops_etcd_is_nearly_always_seen() {
     };
     let pairs = cases.iter().zip(&answers);
     let missed = pairs.filter(|(der, answer)| is_read(der) && !answer.is_empty());
-    // What is missed lies inside of extensions and of RSA keys.
+    // What is missed are points that do not lie on P-224, a curve that the library does not know: a tenth of a percent.
     let (missed, all) = (missed.count(), cases.len());
-    assert!(missed * 50 < all, "{missed} of {all}");
+    assert!(missed * 200 < all, "{missed} of {all}");
 }

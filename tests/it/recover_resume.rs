@@ -103,6 +103,7 @@ async fn a_rebuild_from_a_survivor_that_is_killed_after_every_event_ends_as_if_i
 async fn a_replacement_that_is_killed_after_every_event_ends_as_if_it_had_not_been() {
     let scene = Scene::of(&tools::newest_etcd(), 3, false).await;
     let written = scene.write("k", 60).await;
+    scene.etcdrx().run(["backup"]).success();
     scene.lose(&[2], true).await;
 
     let kills = recover_and_kill(&scene, &["--scenario", "follower"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{File, Member, Options, Pair, Subject, error, note, warning};
 use crate::certs::Certificate;
-use crate::certs::judge::{Usage, judge};
+use crate::certs::judge::{Refusal, Usage, judge};
 use crate::manifest::Finding;
 
 /// Serial numbers of at least so many bytes are random enough not to meet.
@@ -44,7 +44,9 @@ fn check_trust(shown: &Member, by: &Member, options: &Options, findings: &mut Ve
         let Some(trust) = file.trust().filter(|_| !chain.is_empty()) else {
             continue;
         };
-        if let Err(refusal) = judge(&chain, &trust.certificates, usage, options.now) {
+        if let Err(refusal) = judge(&chain, &trust.certificates, usage, options.now)
+            && !matches!(refusal.cause(), Refusal::NotVerifiable { .. })
+        {
             let words = format!(
                 "the member {} does not accept it: {refusal} ({})",
                 by.name,

@@ -230,7 +230,10 @@ fn judge_pair(
     };
     if !is_known {
         let words = format!("{refusal} (judged by {against})");
-        findings.push(error(code, leaf.path(), words));
+        findings.push(match refusal.cause() {
+            Refusal::NotVerifiable { .. } => warning(code, leaf.path(), words),
+            _ => error(code, leaf.path(), words),
+        });
     }
 }
 
@@ -281,6 +284,7 @@ fn code_of(refusal: &Refusal) -> (&'static str, bool) {
         Refusal::WeakSignature { .. } | Refusal::UnknownSignature { .. } => {
             ("v10-weak-signature", false)
         }
+        Refusal::NotVerifiable { .. } => ("v10-not-verifiable", false),
         Refusal::UnknownCriticalExtension { .. } => ("v11-unknown-critical-extension", false),
         _ => ("v03-untrusted", false),
     }

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use nix::unistd::{self, Gid, Group, Uid};
 
 use super::{Member, Subject, sources};
@@ -145,10 +146,8 @@ fn route(to: IpAddr) -> Option<IpAddr> {
 /// A name that is not found has no addresses.
 pub async fn look_up(subject: &mut Subject) {
     let names: BTreeSet<String> = sources::names_to_look_up(subject).into_iter().collect();
-    for name in names {
-        let found = addresses_of(&name).await;
-        subject.addresses.insert(name, found);
-    }
+    let found = join_all(names.iter().map(|name| addresses_of(name))).await;
+    subject.addresses.extend(names.into_iter().zip(found));
 }
 
 async fn addresses_of(name: &str) -> Vec<IpAddr> {

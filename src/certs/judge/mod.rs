@@ -63,8 +63,8 @@ impl fmt::Display for Usage {
 /// Whether who trusts the certificates `trusted` accepts `chain`: the leaf, and the intermediates that are sent with it.
 ///
 /// Any path to a trusted certificate is enough. The host name is not looked at ([`answers_to`]), nor where a peer comes from
-/// ([`may_come_from`]); revocation and certificate policies are not either. Signatures by P-224 keys and RSA signatures of keys over
-/// 8192 bits are not verified, and refused.
+/// ([`may_come_from`]); revocation and certificate policies are not either. Signatures by P-224 keys, and by RSA keys over 8192
+/// bits (with some hashes under 2048), are not verified, and refused as such ([`Refusal::NotVerifiable`]).
 ///
 /// # Errors
 /// With the reason that Go gives.

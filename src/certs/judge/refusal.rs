@@ -78,6 +78,16 @@ pub enum Refusal {
         go: &'static str,
     },
 
+    /// Go knows how to verify the signature, and this program does not: etcd may well accept it.
+    #[error(
+        "whether {authority} signed {who} cannot be told here: a key of the kind {kind} is unusual"
+    )]
+    NotVerifiable {
+        who: Who,
+        authority: Who,
+        kind: String,
+    },
+
     /// The key is too small for Go to use.
     #[error("{who} has an RSA key of {bits} bits, which is too small to be accepted")]
     WeakKey { who: Who, bits: usize },
@@ -206,6 +216,7 @@ impl Refusal {
                 "x509: signature algorithm specifies {wanted} public key, but have public key of type {go}"
             ),
             Self::WrongSignature { go, .. } => (*go).to_owned(),
+            Self::NotVerifiable { .. } => String::new(),
             Self::Unreadable { go, .. }
             | Self::UnusableKey { go, .. }
             | Self::OtherNames { go, .. } => go.clone(),

@@ -13,8 +13,8 @@ use x509_parser::prelude::FromDer;
 use x509_parser::signature_algorithm::{RsaSsaPssParams, SignatureAlgorithm};
 use x509_parser::x509::AlgorithmIdentifier;
 
-use super::LEAST_RSA_BITS;
 use super::refusal::{Refusal, Who};
+use super::{LEAST_RSA_BITS, MOST_RSA_BITS};
 use crate::certs::Certificate;
 use crate::certs::certificate::KeyKind;
 
@@ -104,7 +104,11 @@ fn verify(
     }
     let signed = parsed.tbs_certificate.as_ref();
     match algorithm(scheme, &parent.key.kind) {
-        None => Err(Refusal::UnknownSignature { who, oid: oid() }),
+        None => Err(Refusal::NotVerifiable {
+            who,
+            authority,
+            kind: parent.key.kind.to_string(),
+        }),
         Some(algorithm) => public_key(&parent.key.der)
             .and_then(|key| {
                 let key = UnparsedPublicKey::new(algorithm, key);
@@ -169,6 +173,15 @@ fn go_type(kind: &KeyKind) -> &'static str {
 
 /// The verification of a signature by a key of this kind; none if aws-lc-rs has none.
 fn algorithm(scheme: Scheme, kind: &KeyKind) -> Option<&'static dyn VerificationAlgorithm> {
+    let least = match scheme {
+        Scheme::Rsa(Hash::Sha256 | Hash::Sha512) => LEAST_RSA_BITS,
+        _ => 2048,
+    };
+    if let KeyKind::Rsa(bits) = kind
+        && !(least..=MOST_RSA_BITS).contains(bits)
+    {
+        return None;
+    }
     Some(match (scheme, kind) {
         (Scheme::Rsa(Hash::Sha256), _) => &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
         (Scheme::Rsa(Hash::Sha384), _) => &RSA_PKCS1_2048_8192_SHA384,

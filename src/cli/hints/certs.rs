@@ -31,8 +31,7 @@ pub(super) fn profile_exit(error: &profile::Error) -> (Exit, &'static str) {
     (Exit::Usage, hint)
 }
 
-const NO_AUTHORITY: &str =
-    "`etcdrx certs init` makes one, `etcdrx certs import` takes one that is there";
+const ONE_AUTHORITY: &str = "nothing was written; make certificates in the layout `etcdrx` or `cfssl`, and name them in the flags of the members";
 
 pub(super) fn pki_exit(error: &pki::Error) -> (Exit, &'static str) {
     match error {
@@ -56,7 +55,10 @@ pub(super) fn pki_exit(error: &pki::Error) -> (Exit, &'static str) {
             "nothing was written; bring the key for as long as certificates are made",
         ),
         pki::Error::NotThere { .. } => (Exit::Usage, "nothing was written; check the path"),
-        pki::Error::NoAuthority { .. } => (Exit::Usage, NO_AUTHORITY),
+        pki::Error::NoAuthority { .. } => (
+            Exit::Usage,
+            "`etcdrx certs init` makes one, `etcdrx certs import` takes one that is there",
+        ),
         pki::Error::NobodyOfThatName { .. } => (
             Exit::Usage,
             "nothing was written; members and clients are called as their directories and files are",
@@ -69,10 +71,7 @@ pub(super) fn pki_exit(error: &pki::Error) -> (Exit, &'static str) {
             Exit::Refused,
             "nothing was written; `etcdrx certs rotate-ca begin` begins one",
         ),
-        pki::Error::OneAuthority { .. } => (
-            Exit::Refused,
-            "nothing was written; make certificates in the layout `etcdrx` or `cfssl`, and name them in the flags of the members",
-        ),
+        pki::Error::OneAuthority { .. } => (Exit::Refused, ONE_AUTHORITY),
         pki::Error::HasBegun { .. } => (
             Exit::Refused,
             "nothing was written; `etcdrx certs rotate-ca status` tells how far it is",

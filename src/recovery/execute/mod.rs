@@ -1,6 +1,7 @@
 //! Carries a plan out, step by step: intent into the journal, effect, outcome into the journal. A killed run is resumed by another
 //! process, which trusts what it sees over what was written.
 
+mod file;
 mod check;
 mod members;
 mod nodes;

@@ -1,20 +1,17 @@
 //! The steps that get the data, prove them, and bring them to the nodes.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
+use super::file::{Partial, digest_of, proven, remove};
 use super::nodes::unexpected;
 use super::{Failure, Outcome, Recovery};
-use crate::backend::{self, Store};
-use crate::codec::{Plain, Sha256};
+use crate::codec::Plain;
 use crate::config::Reach;
 use crate::datadir::membership::Membership;
 use crate::fetch::fetch_to_file;
 use crate::host::Host;
-use crate::id::{Digest, Revision};
 use crate::node::Answer;
 use crate::progress::Event;
 use crate::recovery::actions;
@@ -25,9 +22,6 @@ use crate::recovery::plan::{Source, Step};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a snapshot's stream may give nothing.
 const STALL: Duration = Duration::from_secs(30);
-/// How much is read at a time.
-const PIECE_BYTES: usize = 1 << 20;
-
 impl Recovery<'_> {
     /// Takes a snapshot of a running member, and proves it while it streams.
     pub(super) async fn take_snapshot(&self) -> Result<Outcome, Failure> {
@@ -304,109 +298,5 @@ impl Recovery<'_> {
                 ..Learned::default()
             },
         }
-    }
-}
-
-/// Reads a snapshot whole, and says what it is; `bare` is one without a trailer.
-fn proven(path: &Path, bare: bool) -> Result<Snapshot, Failure> {
-    let failed = |source| Failure::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let size_bytes = fs::metadata(path).map_err(failed)?.len();
-    let (sha256, revision): (Digest, Revision) = if bare {
-        let unsound = |source| Failure::Unsound { source };
-        let store = Store::open(File::open(path).map_err(failed)?).map_err(unsound)?;
-        backend::status(&store).map_err(unsound)?;
-        let revision = store.revision().map_err(unsound)?;
-        (digest_of(path).map_err(failed)?, revision)
-    } else {
-        let mut plain = Plain::deep();
-        read_whole(path, |bytes| plain.feed(bytes)).map_err(failed)?;
-        let (totals, deep) = plain
-            .finish_deep()
-            .map_err(|source| Failure::Damaged { source })?;
-        deep.transpose()
-            .map_err(|source| Failure::Unsound { source })?;
-        (totals.sha256, totals.facts.revision)
-    };
-    Ok(Snapshot {
-        path: path.to_owned(),
-        sha256,
-        size_bytes,
-        revision,
-        proven: true,
-        bare,
-    })
-}
-
-fn digest_of(path: &Path) -> std::io::Result<Digest> {
-    let mut sha256 = Sha256::default();
-    read_whole(path, |bytes| sha256.update(bytes))?;
-    Ok(sha256.finish())
-}
-
-fn read_whole(path: &Path, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
-    let mut file = File::open(path)?;
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(()),
-            count => take(&piece[..count]),
-        }
-    }
-}
-
-fn remove(path: &Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Failure::Write {
-            path: path.to_owned(),
-            source,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// A file under a temporary name, until it is whole.
-struct Partial {
-    file: File,
-    temporary: std::path::PathBuf,
-    path: std::path::PathBuf,
-}
-
-impl Partial {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        let temporary = path.with_extension("part");
-        let failed = |source| Failure::Write {
-            path: temporary.clone(),
-            source,
-        };
-        let mut options = OpenOptions::new();
-        let options = options.create(true).write(true).truncate(true).mode(0o600);
-        let file = options.open(&temporary).map_err(failed)?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            temporary,
-        })
-    }
-
-    fn writer(&self) -> &File {
-        &self.file
-    }
-
-    fn failed(&self, source: std::io::Error) -> Failure {
-        Failure::Write {
-            path: self.temporary.clone(),
-            source,
-        }
-    }
-
-    fn publish(self) -> Result<(), Failure> {
-        let published = self
-            .file
-            .sync_all()
-            .and_then(|()| fs::rename(&self.temporary, &self.path));
-        published.map_err(|source| self.failed(source))
     }
 }

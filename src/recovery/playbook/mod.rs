@@ -1,28 +1,36 @@
 //! The steps of a scenario with the words that guide an operator: files, embedded and overridable.
 
+mod written;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::scenario::Scenario;
+use written::parse;
 
-const STEPS: &str = include_str!("../../playbooks/steps.yaml");
 const EMBEDDED: &[(Scenario, &str)] = &[
     (
         Scenario::Follower,
-        include_str!("../../playbooks/follower.yaml"),
+        include_str!("../../../playbooks/follower.yaml"),
     ),
     (
         Scenario::Leader,
-        include_str!("../../playbooks/leader.yaml"),
+        include_str!("../../../playbooks/leader.yaml"),
     ),
     (
         Scenario::Majority,
-        include_str!("../../playbooks/majority.yaml"),
+        include_str!("../../../playbooks/majority.yaml"),
     ),
-    (Scenario::Total, include_str!("../../playbooks/total.yaml")),
-    (Scenario::Space, include_str!("../../playbooks/space.yaml")),
+    (
+        Scenario::Total,
+        include_str!("../../../playbooks/total.yaml"),
+    ),
+    (
+        Scenario::Space,
+        include_str!("../../../playbooks/space.yaml"),
+    ),
 ];
 
 /// Why a playbook cannot be used.
@@ -271,108 +279,6 @@ impl PlaybookWay {
 fn text(scenario: Scenario) -> &'static str {
     let found = EMBEDDED.iter().find(|(of, _)| *of == scenario);
     found.expect("every scenario has a playbook").1
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPlaybook {
-    scenario: Scenario,
-    ways: BTreeMap<Way, RawWay>,
-    #[serde(default)]
-    parts: BTreeMap<String, Vec<RawStep>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWay {
-    about: String,
-    steps: Vec<RawStep>,
-    /// A part that follows.
-    then: Option<String>,
-}
-
-#[derive(Deserialize, Clone)]
-#[serde(untagged)]
-enum RawStep {
-    Bare(Kind),
-    Worded(Box<RawWorded>),
-}
-
-#[derive(Deserialize, Clone)]
-#[serde(deny_unknown_fields)]
-struct RawWorded {
-    step: Kind,
-    title: Option<String>,
-    why: Option<String>,
-    risk: Option<String>,
-    undo: Option<String>,
-    #[serde(default)]
-    nodes: Vec<String>,
-    #[serde(default)]
-    run: Vec<String>,
-}
-
-fn parse(yaml: &str, origin: &str) -> Result<Playbook, Error> {
-    let invalid = |problem: String| Error::Invalid {
-        origin: origin.to_owned(),
-        problem,
-    };
-    let words: BTreeMap<Kind, Words> =
-        serde_saphyr::from_str(STEPS).map_err(|error| invalid(error.to_string()))?;
-    let raw: RawPlaybook =
-        serde_saphyr::from_str(yaml).map_err(|error| invalid(error.to_string()))?;
-    let mut ways = BTreeMap::new();
-    for (way, found) in raw.ways {
-        let mut steps = found.steps;
-        if let Some(part) = found.then {
-            let part = raw.parts.get(&part);
-            let part = part.ok_or_else(|| {
-                invalid(format!("way `{way}` goes on with a part that is not there"))
-            })?;
-            steps.extend(part.iter().cloned());
-        }
-        let steps = steps.into_iter().map(|step| step.worded(&words));
-        let way_out = PlaybookWay {
-            about: found.about,
-            steps: steps.collect(),
-        };
-        ways.insert(way, way_out);
-    }
-    Ok(Playbook {
-        scenario: raw.scenario,
-        ways,
-    })
-}
-
-impl RawStep {
-    /// The step with its own words, and ours where it has none.
-    fn worded(self, words: &BTreeMap<Kind, Words>) -> PlaybookStep {
-        let raw = match self {
-            Self::Worded(raw) => *raw,
-            Self::Bare(step) => RawWorded {
-                step,
-                title: None,
-                why: None,
-                risk: None,
-                undo: None,
-                nodes: Vec::new(),
-                run: Vec::new(),
-            },
-        };
-        let ours = words.get(&raw.step).cloned();
-        let ours = ours.expect("every kind of step has words, as a test holds");
-        PlaybookStep {
-            kind: raw.step,
-            words: Words {
-                title: raw.title.unwrap_or(ours.title),
-                why: raw.why.unwrap_or(ours.why),
-                risk: raw.risk.unwrap_or(ours.risk),
-                undo: raw.undo.unwrap_or(ours.undo),
-            },
-            nodes: raw.nodes,
-            run: raw.run,
-        }
-    }
 }
 
 #[cfg(test)]
