@@ -10,6 +10,7 @@ use etcdrx::recovery::observe::Nodes;
 use etcdrx::recovery::plan::PlannedMember;
 
 use crate::diagnose_setup::{rot, two_versions};
+use crate::recover_setup::Scene;
 use crate::scratch::{Cluster, tools};
 
 /// What this cluster should be: what it is.
@@ -140,4 +141,35 @@ async fn data_that_differ_are_found_where_everything_else_is_well() {
 
         assert_eq!(with(&all, Some(false)), ["I5"], "{all:#?}");
     }
+}
+
+/// Every invariant of a real recovery, nodes included, by its name.
+fn held(recovered: &serde_json::Value) -> Vec<&str> {
+    let all = recovered["invariants"].as_array().unwrap();
+    let good = all.iter().filter(|one| one["ok"] == true);
+    let held: Vec<&str> = good.map(|one| one["code"].as_str().unwrap()).collect();
+    assert_eq!(held.len(), all.len(), "{recovered:#}");
+    held
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_holds_after_a_recovery_and_the_report_says_so() {
+    let scene = Scene::of(&tools::newest_etcd(), 3, true).await;
+    let written = scene.write("key/", 50).await;
+    scene.lose(&[0], true).await;
+    let name = scene.site.members[0].name.clone();
+    let replaced = scene.recover(&["--scenario", "follower", "--member", &name]);
+    scene.lose(&[1, 2], true).await;
+
+    let rebuilt = scene.recover(&["--scenario", "majority"]);
+
+    let common = [
+        "I1", "I2", "I3", "I5", "I6", "I9", "I11", "I12", "I13", "I14", "I17", "I18", "I19",
+    ];
+    assert_eq!(held(&replaced), common);
+    let mut all: Vec<&str> = common.to_vec();
+    all.insert(3, "I4");
+    all.push("I20");
+    assert_eq!(held(&rebuilt), all);
+    scene.assert_holds(&written).await;
 }

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 
 use super::{Failure, Outcome, Recovery};
 use crate::config::Reach;
+use crate::host::{self, Host};
 use crate::node::{Answer, Inspected};
 use crate::progress::told;
 use crate::recovery::actions;
@@ -97,16 +98,22 @@ impl Recovery<'_> {
     async fn inspections(&self) -> Nodes {
         let nodes = self.request.nodes.iter();
         let nodes = nodes.filter(|node| node.reach != Reach::Manual && node.data_dir.is_some());
-        let looks = nodes.filter_map(|node| Some((node, self.hosts.get(&node.name)?)));
-        let looks = looks.map(|(node, host)| async move {
-            let answer = host.perform(&actions::inspect(node, true)).await;
+        let looks = nodes.map(|node| async move {
+            let answer = match self.hosts.get(&node.name) {
+                Some(host) => host.perform(&actions::inspect(node, true)).await,
+                // A node that had no step in the plan.
+                None => match Host::of(node) {
+                    Ok(host) => host.perform(&actions::inspect(node, true)).await,
+                    Err(error) => Err(error),
+                },
+            };
             (node.name.clone(), inspected(answer))
         });
         join_all(looks).await.into_iter().collect()
     }
 }
 
-fn inspected(answer: Result<Answer, crate::host::Error>) -> Result<Inspected, String> {
+fn inspected(answer: Result<Answer, host::Error>) -> Result<Inspected, String> {
     match answer {
         Ok(Answer::Inspected(inspected)) => Ok(*inspected),
         Ok(other) => Err(format!("it answered something else: {other:?}")),
