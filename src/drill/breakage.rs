@@ -68,7 +68,7 @@ impl Break {
         match scenario {
             Scenario::Leader => Self::Kill,
             Scenario::Follower | Scenario::Majority | Scenario::Total => Self::DiskLoss,
-            Scenario::Space => Self::Full,
+            Scenario::Nospace => Self::Full,
         }
     }
 
@@ -81,7 +81,7 @@ impl Break {
                 Self::RestartedSurvivor | Self::DeadSurvivor | Self::Full
             ),
             Scenario::Majority => self != Self::Full,
-            Scenario::Space => self == Self::Full,
+            Scenario::Nospace => self == Self::Full,
             // With data left it would be no total loss.
             Scenario::Total => self == Self::DiskLoss,
         }

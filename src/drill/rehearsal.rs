@@ -253,7 +253,7 @@ async fn victims(site: &Site, exercise: Exercise) -> Result<BTreeSet<usize>, Err
         Scenario::Follower => from(leader + 1 + exercise.pick % (count - 1).max(1), 1).collect(),
         // So many that the others are no quorum.
         Scenario::Majority => from(exercise.pick, count - count.div_ceil(2) + 1).collect(),
-        Scenario::Total | Scenario::Space => (0..count).collect(),
+        Scenario::Total | Scenario::Nospace => (0..count).collect(),
     })
 }
 

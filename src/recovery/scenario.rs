@@ -18,7 +18,7 @@ pub enum Scenario {
     /// No member's data are left.
     Total,
     /// The quota is used up, and nothing can be written.
-    Space,
+    Nospace,
 }
 
 impl Scenario {
@@ -28,7 +28,7 @@ impl Scenario {
         Self::Leader,
         Self::Majority,
         Self::Total,
-        Self::Space,
+        Self::Nospace,
     ];
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Scenario {
             Self::Leader => "leader",
             Self::Majority => "majority",
             Self::Total => "total",
-            Self::Space => "space",
+            Self::Nospace => "nospace",
         })
     }
 }
@@ -49,6 +49,6 @@ impl FromStr for Scenario {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|one| one.to_string() == text);
-        found.ok_or_else(|| format!("`{text}` is not follower, leader, majority, total or space"))
+        found.ok_or_else(|| format!("`{text}` is not follower, leader, majority, total or nospace"))
     }
 }

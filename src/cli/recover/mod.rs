@@ -30,7 +30,7 @@ use super::look;
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
     /// What happened; if nothing is said, the cluster is looked at, and the scenario that fits is proposed
-    #[arg(long, value_name = "follower|leader|majority|total|space")]
+    #[arg(long, value_name = "follower|leader|majority|total|nospace")]
     pub(crate) scenario: Option<Scenario>,
 
     /// Print the plan, and change nothing

@@ -106,7 +106,7 @@ impl Condition {
             | Self::MajorityRestartable
             | Self::MajorityUnseen => Some(Scenario::Majority),
             Self::LeaderLost => Some(Scenario::Leader),
-            Self::Nospace => Some(Scenario::Space),
+            Self::Nospace => Some(Scenario::Nospace),
             Self::SilentCorruption
             | Self::FollowerDataLost
             | Self::FollowerCorrupt

@@ -21,7 +21,7 @@ pub(super) fn ways(case: &Case<'_>, conditions: &[Found]) -> Vec<Way> {
             .iter()
             .map(|member| replace(worst.condition, scenario, member))
             .collect(),
-        Scenario::Space => small(case, worst),
+        Scenario::Nospace => small(case, worst),
         Scenario::Majority | Scenario::Total => {
             let mut ways: Vec<Way> = first_ask(case, worst).into_iter().collect();
             let usable = case.candidates.iter().filter(|one| one.is_usable());
@@ -198,7 +198,7 @@ fn small(case: &Case<'_>, found: &Found) -> Vec<Way> {
             lost: "no current value; the history before now".to_owned(),
             ..way(
                 "compact, then defragment one member after the other, the leader last, and only then take the alarm back",
-                "etcdrx recover --scenario space".to_owned(),
+                "etcdrx recover --scenario nospace".to_owned(),
             )
         }],
         Condition::ElectionUnderWay | Condition::MemberStarting => vec![way(

@@ -28,7 +28,7 @@ pub(super) fn refusals(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
             refusals.extend(unfinished_changes(situation, plan, way));
             refusals.extend(node_for_target(situation, plan));
         }
-        Scenario::Space => refusals.extend(no_quorum(situation)),
+        Scenario::Nospace => refusals.extend(no_quorum(situation)),
     }
     refusals.extend(several_clusters(situation));
     refusals

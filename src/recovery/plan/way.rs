@@ -17,7 +17,7 @@ pub(super) fn choose(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         Scenario::Follower | Scenario::Leader => one_member(situation),
         Scenario::Majority => majority(situation),
         Scenario::Total => total(situation),
-        Scenario::Space => Ok(space(situation)),
+        Scenario::Nospace => Ok(space(situation)),
     }
 }
 

@@ -28,7 +28,7 @@ const EMBEDDED: &[(Scenario, &str)] = &[
         include_str!("../../../playbooks/total.yaml"),
     ),
     (
-        Scenario::Space,
+        Scenario::Nospace,
         include_str!("../../../playbooks/nospace.yaml"),
     ),
 ];
