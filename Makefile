@@ -33,10 +33,10 @@ lint: protoc ## Format, clippy and docs, with warnings denied
 	$(CARGO) clippy --locked --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-bench: protoc ## Measure against etcdctl and zstd, interleaved: prints ratios
+bench: protoc ## Measure against etcdctl, etcdutl and zstd, interleaved: prints ratios
 	tests/tools/get etcd-3.6
 	$(CARGO) build --release --locked
-	$(CARGO) bench --locked --bench backup --bench data
+	$(CARGO) bench --locked --bench backup --bench data --bench recovery
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS each (30), with the compiler that is here
 	fuzz/run
