@@ -24,7 +24,11 @@ async fn a_cluster_that_lives_is_neither_rebuilt_nor_weakened() {
     }
     for words in [&["recover"][..], &["recover", "--scenario", "follower"]] {
         let nothing = scene.etcdrx().run(words).success();
-        assert!(nothing.stdout.contains("nothing is wrong"), "{}", nothing.stdout);
+        assert!(
+            nothing.stdout.contains("nothing is wrong"),
+            "{}",
+            nothing.stdout
+        );
     }
 
     // One is down: the others are needed.

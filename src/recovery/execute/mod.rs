@@ -1,8 +1,8 @@
 //! Carries a plan out, step by step: intent into the journal, effect, outcome into the journal. A killed run is resumed by another
 //! process, which trusts what it sees over what was written.
 
-mod file;
 mod check;
+mod file;
 mod members;
 mod nodes;
 mod settled;
