@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use etcdrx::backend::{Store, revision_of};
 use etcdrx::codec::has_trailer;
 use etcdrx::recovery::choices::{Choices, From, NewNode, SnapshotFile};
-use etcdrx::recovery::judge::judge;
+use etcdrx::recovery::judge::{Condition, judge};
 use etcdrx::recovery::{Observation, Scenario};
 
 use super::RecoverArgs;
@@ -27,10 +27,13 @@ pub(super) fn choices(
         args.scenario,
         None | Some(Scenario::Follower | Scenario::Leader)
     );
-    if diagnosis.is_healthy() && mends_one && !names_somebody {
-        context
-            .screen
-            .answer("nothing is wrong: there is nothing to recover from");
+    let is_well = diagnosis.is_healthy() || diagnosis.condition() == Condition::PartlySeen;
+    if is_well && mends_one && !names_somebody {
+        let verdict = match diagnosis.is_healthy() {
+            true => "nothing is wrong: there is nothing to recover from",
+            false => diagnosis.verdict.as_str(),
+        };
+        context.screen.answer(verdict);
         return Ok(None);
     }
     if args.scenario.is_none() && !context.screen.json {

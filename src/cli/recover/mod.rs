@@ -12,6 +12,7 @@ use etcdrx::config::Config;
 use etcdrx::etcd::Access;
 use etcdrx::recovery::Scenario;
 use etcdrx::recovery::execute::{Request, recover, resume};
+use etcdrx::recovery::judge::judge;
 use etcdrx::recovery::plan::{Plan, Situation, plan};
 use etcdrx::recovery::playbook::{Playbook, Way};
 use etcdrx::recovery::report::Recovered;
@@ -22,6 +23,7 @@ use super::Outcome;
 use super::args::{EtcdArgs, RepositoryArgs};
 use super::context::{Context, now, open_access};
 use super::failure::{Exit, Failure};
+use super::hints::diagnosis_exit;
 use super::look;
 
 /// `recover`
@@ -123,7 +125,7 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
         .or_stop(look::look(&setup.config, &setup.access))
         .await?;
     let Some(choices) = choose::choices(context, args, &looked)? else {
-        return Ok(Exit::Done);
+        return Ok(diagnosis_exit(&judge(&looked)));
     };
     let playbook = playbook(args, choices.scenario)?;
     let planned = plan(&Situation {

@@ -29,7 +29,7 @@ const EMBEDDED: &[(Scenario, &str)] = &[
     ),
     (
         Scenario::Space,
-        include_str!("../../../playbooks/space.yaml"),
+        include_str!("../../../playbooks/nospace.yaml"),
     ),
 ];
 
