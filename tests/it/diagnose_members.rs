@@ -142,14 +142,9 @@ async fn a_full_database_is_told_with_what_frees_it() {
 
         let seen = look(&Workplace::of(&cluster));
 
-        seen.assert_is("nospace", None, 3);
+        seen.assert_is("nospace", Some("space"), 3);
         assert_eq!(seen.json["alarms"][0]["kind"], "NOSPACE");
-        let commands = seen.commands();
-        assert!(commands[0].starts_with("etcdctl compact "), "{commands:?}");
-        assert!(
-            commands[0].ends_with("etcdctl alarm disarm"),
-            "{commands:?}"
-        );
+        assert_eq!(seen.commands(), ["etcdrx recover --scenario space"]);
     }
 }
 
