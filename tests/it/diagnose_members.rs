@@ -142,9 +142,9 @@ async fn a_full_database_is_told_with_what_frees_it() {
 
         let seen = look(&Workplace::of(&cluster));
 
-        seen.assert_is("nospace", Some("space"), 3);
+        seen.assert_is("nospace", Some("nospace"), 3);
         assert_eq!(seen.json["alarms"][0]["kind"], "NOSPACE");
-        assert_eq!(seen.commands(), ["etcdrx recover --scenario space"]);
+        assert_eq!(seen.commands(), ["etcdrx recover --scenario nospace"]);
     }
 }
 
