@@ -123,21 +123,23 @@ pub(super) async fn stage(
 /// Puts what was staged in its place.
 pub(super) async fn place(directories: &Directories, run: &str) -> Result<Answer, Error> {
     let staged = Staged::of(directories, run);
-    ensure_unheld(directories)?;
     let ids = last_staged(directories, run)?;
     let member = directories.member();
     if !exists(&staged.member()) {
         return match exists(&member) && ids.is_some() && ids == ids_in(&directories.log()) {
-            true => Ok(done(
-                false,
-                vec![format!("{} is in its place", member.display())],
-            )),
+            true => {
+                // What placed it may have been killed before it took this away.
+                let _ = fs::remove_dir(&staged.data_dir);
+                let told = format!("{} is in its place", member.display());
+                Ok(done(false, vec![told]))
+            }
             false => Err(Error::NothingStaged {
                 path: directories.data_dir.clone(),
                 run: run.to_owned(),
             }),
         };
     }
+    ensure_unheld(directories)?;
     if exists(&member) {
         return Err(Error::Occupied { path: member });
     }

@@ -50,7 +50,8 @@ pub(super) fn is_settled(kind: Kind, data: Data, running: Running) -> bool {
     match kind {
         // What runs on the new data is not to be stopped again.
         Kind::Stop | Kind::StopSource => data == Data::New || !runs,
-        Kind::SendSnapshot | Kind::Stage | Kind::Place => data == Data::New,
+        // Placing looks by itself, and takes away what a kill in the middle of it has left.
+        Kind::SendSnapshot | Kind::Stage => data == Data::New,
         Kind::SetAside => data != Data::Old,
         Kind::Start => runs,
         _ => false,
@@ -67,7 +68,6 @@ mod tests {
             Kind::Stop,
             Kind::SetAside,
             Kind::Stage,
-            Kind::Place,
             Kind::Start,
         ] {
             assert!(is_settled(kind, Data::New, Running::Running), "{kind}");
