@@ -6,10 +6,11 @@ use etcdrx::etcd::Access;
 use etcdrx::host::Host;
 use etcdrx::node::{Answer, Inspected};
 use etcdrx::progress::told;
-use etcdrx::recovery::observe::{self, LIMIT, Nodes, observe};
+use etcdrx::recovery::observe::{self, LIMIT, NODE_LIMIT, Nodes, observe};
 use etcdrx::recovery::{Observation, inspection};
 use etcdrx::repository::{Error as RepositoryError, Folder, Mode, Repository};
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::context::now;
 
@@ -55,7 +56,7 @@ pub(super) async fn backups(config: &Config) -> Option<Result<(Folder, Catalog),
     load.await.transpose()
 }
 
-/// Inspects every node that a program gets to.
+/// Inspects every node that a program gets to, each within a time of its own.
 async fn inspect_all(nodes: &[Node]) -> Nodes {
     let reachable = nodes
         .iter()
@@ -66,9 +67,13 @@ async fn inspect_all(nodes: &[Node]) -> Nodes {
 
 async fn inspect(node: &Node) -> Result<Inspected, String> {
     let host = Host::of(node).map_err(|error| told(&error))?;
-    match host.perform(&inspection(node)).await {
-        Ok(Answer::Inspected(inspected)) => Ok(*inspected),
-        Ok(other) => Err(format!("it answered something else: {other:?}")),
-        Err(error) => Err(told(&error)),
+    match timeout(NODE_LIMIT, host.perform(&inspection(node))).await {
+        Ok(Ok(Answer::Inspected(inspected))) => Ok(*inspected),
+        Ok(Ok(other)) => Err(format!("it answered something else: {other:?}")),
+        Ok(Err(error)) => Err(told(&error)),
+        Err(_) => Err(format!(
+            "no answer within {}",
+            humantime::format_duration(NODE_LIMIT)
+        )),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::action::{Answer, Directories};
 use super::aside::{ensure_unheld, exists};
-use super::{Error, done, sync_parent, writing};
+use super::{Error, done, own, sync_parent, writing};
 use crate::backend::Store;
 use crate::codec::{Plain, Sha256};
 use crate::id::Digest;
@@ -154,6 +154,8 @@ fn write_whole(
 ) -> Result<u64, Error> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
+    // A disk that was lost took the data directory with it.
+    own::make(folder)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // A kubelet reads no file that begins with a dot.
     let prefix = format!(".{name}.etcdrx-unfinished-");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::{Failure, Outcome, Recovery};
+use crate::config::Node;
 use crate::etcd::{MemberStatus, probe_all};
 use crate::id::MemberId;
 use crate::node::Running;
@@ -27,11 +28,21 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(2);
 
 impl Recovery<'_> {
-    /// What every member says, wherever members may be reached.
+    /// What every member says, wherever members may be reached. Of a cluster that begins anew, nobody else is asked or heard: who was
+    /// fenced keeps every answer waiting, or tells of the cluster that was.
     pub(super) async fn statuses(&self) -> Vec<MemberStatus> {
-        let nodes = self.request.nodes.iter();
-        let mut endpoints: Vec<String> = nodes.filter_map(|node| node.client_url.clone()).collect();
-        endpoints.extend(self.request.access.endpoints().iter().cloned());
+        let anew = self.plan.begins_anew();
+        let is_planned = |name: &str| self.plan.members.iter().any(|member| member.name == name);
+        let (asked, others): (Vec<_>, Vec<_>) = (self.request.nodes.iter())
+            .filter(|node| node.client_url.is_some())
+            .partition(|node| !anew || is_planned(&node.name));
+        let urls = |nodes: Vec<&Node>| -> Vec<String> {
+            let urls = nodes.into_iter().filter_map(|node| node.client_url.clone());
+            urls.collect()
+        };
+        let (mut endpoints, others) = (urls(asked), urls(others));
+        let configured = self.request.access.endpoints().iter();
+        endpoints.extend(configured.filter(|url| !others.contains(url)).cloned());
         endpoints.sort();
         endpoints.dedup();
         let Ok(access) = self.request.access.to(&endpoints) else {
@@ -41,6 +52,13 @@ impl Recovery<'_> {
             .await
             .into_iter()
             .flatten()
+            .filter(|status| {
+                !anew
+                    || self
+                        .learned
+                        .cluster_id
+                        .is_none_or(|id| status.cluster_id == id)
+            })
             .collect();
         statuses.sort_by_key(|status| status.member_id);
         statuses.dedup_by_key(|status| status.member_id);
