@@ -91,10 +91,7 @@ impl Recovered {
             source: plan.source.as_ref().map(Source::label),
             invariants: learned.invariants.clone(),
             timeline: timeline(plan, lines),
-            set_aside: plan
-                .nodes_of(Kind::SetAside)
-                .map(|node| format!("{node}: member.etcdrx-{run} in its data directory"))
-                .collect(),
+            set_aside: set_aside(plan, lines, run),
             next: next(plan, run),
             directory: directory.to_owned(),
         }
@@ -169,6 +166,27 @@ impl Recovered {
         }
         text
     }
+}
+
+/// Where old data lie: on nodes that had some.
+fn set_aside(plan: &Plan, lines: &[Line], run: &str) -> Vec<String> {
+    let moved = lines.iter().filter_map(|line| match &line.entry {
+        Entry::Done {
+            n,
+            node: Some(node),
+            already: false,
+            ..
+        } => Some((n, node)),
+        _ => None,
+    });
+    let is_setting_aside = |n: &usize| {
+        let step = plan.steps.iter().find(|step| step.n == *n);
+        step.is_some_and(|step| step.action == Kind::SetAside)
+    };
+    moved
+        .filter(|(n, _)| is_setting_aside(n))
+        .map(|(_, node)| format!("{node}: member.etcdrx-{run} in its data directory"))
+        .collect()
 }
 
 fn timeline(plan: &Plan, lines: &[Line]) -> Vec<Moment> {

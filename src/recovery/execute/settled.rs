@@ -64,12 +64,7 @@ mod tests {
 
     #[test]
     fn nothing_that_runs_on_the_new_data_is_stopped_or_set_aside_again() {
-        for kind in [
-            Kind::Stop,
-            Kind::SetAside,
-            Kind::Stage,
-            Kind::Start,
-        ] {
+        for kind in [Kind::Stop, Kind::SetAside, Kind::Stage, Kind::Start] {
             assert!(is_settled(kind, Data::New, Running::Running), "{kind}");
         }
     }
