@@ -130,9 +130,9 @@ async fn same_data(site: &Site, findings: &mut Vec<Finding>) -> Result<(), etcd:
 /// Restarts the members one by one, as an update of the machines would.
 async fn restart_each(site: &Site, patience: Duration) -> Result<(), Error> {
     for index in 0..site.members.len() {
-        site.run(index, Script::Stop).await?;
+        site.run(index, Script::Stop)?;
         site.until_it_is_gone(index).await;
-        site.run(index, Script::Start).await?;
+        site.run(index, Script::Start)?;
         site.until_all_serve(patience).await?;
     }
     Ok(())
@@ -145,7 +145,7 @@ async fn kill_each(site: &Site, writers: &Writers, patience: Duration) -> Result
         site.signal(index, Signal::SIGKILL);
         site.until_it_is_gone(index).await;
         let goes_on = writers.wait_for(WRITES, patience).await;
-        site.run(index, Script::Start).await.map_err(broken)?;
+        site.run(index, Script::Start).map_err(broken)?;
         site.until_all_serve(patience).await.map_err(broken)?;
         if !goes_on {
             let message = format!("without {} the cluster takes no writes", member.name);
