@@ -14,7 +14,7 @@ use crate::recovery::choices::Choices;
 use crate::recovery::execute::{self, Operator};
 use crate::recovery::judge::{Condition, Diagnosis, judge};
 use crate::recovery::look::{backups, look_settled};
-use crate::recovery::plan::{Situation, plan};
+use crate::recovery::plan::{Plan, Situation, plan};
 use crate::recovery::playbook::{Playbook, Way};
 use crate::recovery::report::Recovered;
 use crate::recovery::{Observation, Scenario};
@@ -39,11 +39,8 @@ pub enum Error {
     Name { source: config::Error },
 
     /// A step failed.
-    #[error("{verdict}")]
-    Execute {
-        verdict: String,
-        source: execute::Error,
-    },
+    #[error("it did not come to its end")]
+    Execute { source: execute::Error },
 }
 
 /// What a recovery tells of itself.
@@ -80,6 +77,8 @@ impl Operator for Approving {
 
 /// Looks at the scratch cluster, judges it, plans, and carries the plan out. Its journal lies with the cluster's files.
 ///
+/// A member that does not start on data that look whole is replaced, as a person would do it.
+///
 /// # Errors
 /// If the plan is refused, a step fails, or somebody stops it.
 pub async fn recover(
@@ -88,27 +87,68 @@ pub async fn recover(
     setting: &Setting<'_>,
 ) -> Result<Account, Error> {
     let began = Instant::now();
-    let config = site.config();
-    let look = look_settled(config, site.access(), setting.now);
-    let look = unless_interrupted(setting.interrupt, look).await;
-    let observation: Observation = look.ok_or(Error::Interrupted)?;
+    let observation = look(site, setting).await?;
     let diagnosis = judge(&observation);
     let judged_in = began.elapsed();
     let choices = Choices {
         member: other_data(&diagnosis),
         ..Choices::of(scenario)
     };
-    let plan = plan(&Situation {
-        observation: &observation,
-        nodes: &config.nodes,
-        choices: &choices,
-        playbook: &Playbook::embedded(scenario),
-    });
-    let verdict = diagnosis.verdict.clone();
-    if !plan.refused.is_empty() {
-        let reasons = plan.refused;
-        return Err(Error::Refused { verdict, reasons });
+    let first = plan_for(site, &observation, &choices)?;
+    let mut way = first.way;
+    let mut recovered = carry_out(site, &choices, &first, setting).await;
+    let does_not_start = recovered.is_err() && !setting.interrupt.is_cancelled();
+    if let (true, Some(Way::Restart), Some(_)) = (does_not_start, first.way, &first.target) {
+        let choices = Choices {
+            member: first.target,
+            way: Some(Way::Replace),
+            ..choices
+        };
+        let second = plan_for(site, &look(site, setting).await?, &choices)?;
+        way = second.way;
+        recovered = carry_out(site, &choices, &second, setting).await;
     }
+    let recovered = recovered?;
+    Ok(Account {
+        judged_in,
+        condition: Some(diagnosis.condition()),
+        verdict: diagnosis.verdict,
+        way,
+        snapshot_revision: recovered.snapshot_revision,
+        findings: broken_promises(&recovered),
+    })
+}
+
+async fn look(site: &Site, setting: &Setting<'_>) -> Result<Observation, Error> {
+    let look = look_settled(site.config(), site.access(), setting.now);
+    let look = unless_interrupted(setting.interrupt, look).await;
+    look.ok_or(Error::Interrupted)
+}
+
+/// The plan, if nothing speaks against it.
+fn plan_for(site: &Site, observation: &Observation, choices: &Choices) -> Result<Plan, Error> {
+    let plan = plan(&Situation {
+        observation,
+        nodes: &site.config().nodes,
+        choices,
+        playbook: &Playbook::embedded(choices.scenario),
+    });
+    match plan.refused.is_empty() {
+        true => Ok(plan),
+        false => Err(Error::Refused {
+            verdict: judge(observation).verdict,
+            reasons: plan.refused,
+        }),
+    }
+}
+
+async fn carry_out(
+    site: &Site,
+    choices: &Choices,
+    plan: &Plan,
+    setting: &Setting<'_>,
+) -> Result<Recovered, Error> {
+    let config = site.config();
     let cluster = config.cluster.folder();
     let cluster = cluster.map_err(|source| Error::Name { source })?;
     let backups = backups(config).await.and_then(Result::ok);
@@ -123,16 +163,8 @@ pub async fn recover(
         now: setting.now,
         interrupt: setting.interrupt,
     };
-    let recovered = execute::recover(&request, &choices, &plan).await;
-    let recovered = recovered.map_err(|source| Error::Execute { verdict, source })?;
-    Ok(Account {
-        judged_in,
-        condition: Some(diagnosis.condition()),
-        verdict: diagnosis.verdict,
-        way: plan.way,
-        snapshot_revision: recovered.snapshot_revision,
-        findings: broken_promises(&recovered),
-    })
+    let recovered = execute::recover(&request, choices, plan).await;
+    recovered.map_err(|source| Error::Execute { source })
 }
 
 /// The member whose data differ from the others': it runs and looks well, so that it has to be named.

@@ -127,6 +127,7 @@ async fn damaged_and_hung_members_come_back() {
         (Scenario::Follower, Break::CorruptLog, Way::Replace),
         (Scenario::Follower, Break::CorruptDatabase, Way::Replace),
         (Scenario::Follower, Break::Hang, Way::Restart),
+        (Scenario::Majority, Break::Hang, Way::Restart),
         (Scenario::Majority, Break::CorruptLog, Way::Live),
         (Scenario::Majority, Break::RestartedSurvivor, Way::Salvage),
         (Scenario::Space, Break::Full, Way::Free),
@@ -143,6 +144,17 @@ async fn a_value_that_a_disk_changed_is_found_by_its_hash_and_its_member_replace
 
     let found = rehearsal.account.condition;
     assert_eq!(found, Some(Condition::SilentCorruption));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_machine_was_put_back_is_replaced_when_it_does_not_start() {
+    let case = (Scenario::Follower, Break::RolledBack, Way::Replace);
+
+    let rehearsal = drill(&tools::newest_etcd(), 3, false, case).await;
+
+    // The files look whole: only a start shows that they are not what the others count on.
+    let found = rehearsal.account.condition;
+    assert_eq!(found, Some(Condition::FollowerDown));
 }
 
 #[test]
