@@ -145,7 +145,7 @@ pub(crate) enum Command {
     Diagnose(DiagnoseArgs),
     /// Bring a cluster back: looks, plans, explains, asks, acts; can be killed and resumed
     Recover(Box<RecoverArgs>),
-    /// Rehearse: boot a backup and prove it
+    /// Rehearse: boot a backup and prove it, or break and recover a scratch cluster
     Drill {
         /// What to do
         #[command(subcommand)]

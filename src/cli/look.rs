@@ -1,18 +1,13 @@
-//! A look at the whole cluster: its members, its nodes, its backups, all at once.
+//! A look at the whole cluster, with our clock.
 
-use etcdrx::catalog::Catalog;
-use etcdrx::config::{Config, DEFAULT_ENDPOINT, Node, Reach};
+use etcdrx::config::{Config, DEFAULT_ENDPOINT};
 use etcdrx::etcd::Access;
-use etcdrx::host::Host;
-use etcdrx::node::{Answer, Inspected};
-use etcdrx::progress::told;
-use etcdrx::recovery::observe::{self, LIMIT, NODE_LIMIT, Nodes, observe};
-use etcdrx::recovery::{Observation, inspection};
-use etcdrx::repository::{Error as RepositoryError, Folder, Mode, Repository};
-use futures_util::future::join_all;
-use tokio::time::timeout;
+use etcdrx::recovery::observe::{LIMIT, PATIENT_LIMIT};
+use etcdrx::recovery::{Observation, look as library};
 
 use super::context::now;
+
+pub(super) use etcdrx::recovery::look::backups;
 
 /// The nodes' URLs are endpoints enough: etcdctl's default is none of the cluster's where they are known.
 pub(super) fn with_node_endpoints(mut config: Config) -> Config {
@@ -27,53 +22,10 @@ pub(super) fn with_node_endpoints(mut config: Config) -> Config {
 
 /// Looks, within the time that a person waits.
 pub(super) async fn look(config: &Config, access: &Access) -> Observation {
-    let request = observe::Request {
-        access,
-        nodes: &config.nodes,
-        now: now(),
-        limit: LIMIT,
-    };
-    let backups = async {
-        backups(config)
-            .await
-            .map(|opened| opened.map(|(_, catalog)| catalog))
-    };
-    observe(&request, inspect_all(&config.nodes), backups).await
+    library::look(config, access, now(), LIMIT).await
 }
 
-/// The backups of the cluster; `None` where there is no repository to look at.
-pub(super) async fn backups(config: &Config) -> Option<Result<(Folder, Catalog), String>> {
-    let load = async {
-        let name = config.cluster.folder().map_err(|error| told(&error))?;
-        let repository = match Repository::open(&config.repository, Mode::Existing) {
-            Err(RepositoryError::NotConfigured) => return Ok(None),
-            repository => repository.map_err(|error| told(&error))?,
-        };
-        let folder = repository.folder(&name);
-        let catalog = Catalog::load(&folder).await.map_err(|error| told(&error))?;
-        Ok(Some((folder, catalog)))
-    };
-    load.await.transpose()
-}
-
-/// Inspects every node that a program gets to, each within a time of its own.
-async fn inspect_all(nodes: &[Node]) -> Nodes {
-    let reachable = nodes
-        .iter()
-        .filter(|node| node.reach != Reach::Manual && node.data_dir.is_some());
-    let looks = reachable.map(|node| async move { (node.name.clone(), inspect(node).await) });
-    join_all(looks).await.into_iter().collect()
-}
-
-async fn inspect(node: &Node) -> Result<Inspected, String> {
-    let host = Host::of(node).map_err(|error| told(&error))?;
-    match timeout(NODE_LIMIT, host.perform(&inspection(node))).await {
-        Ok(Ok(Answer::Inspected(inspected))) => Ok(*inspected),
-        Ok(Ok(other)) => Err(format!("it answered something else: {other:?}")),
-        Ok(Err(error)) => Err(told(&error)),
-        Err(_) => Err(format!(
-            "no answer within {}",
-            humantime::format_duration(NODE_LIMIT)
-        )),
-    }
+/// Looks, and waits for an election that may be under way.
+pub(super) async fn look_settled(config: &Config, access: &Access) -> Observation {
+    library::look_settled(config, access, now, PATIENT_LIMIT).await
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,7 +13,8 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::script::Script;
-use super::site::{Error, Site};
+use super::site::{Error, READY_LIMIT, Site};
+use super::writers::PREFIX;
 use crate::datadir::wal;
 use crate::etcd;
 use crate::recovery::Scenario;
@@ -34,6 +35,10 @@ pub enum Break {
     CorruptDatabase,
     /// Their processes are killed, and a byte in the middle of their logs is changed.
     CorruptLog,
+    /// A byte of a value in their databases is changed; they run on, and nothing but a hash of their data tells.
+    CorruptValue,
+    /// Their data are put back to what they were a while ago, as by a snapshot of their machine.
+    RolledBack,
     /// As a loss of disks; and the survivors were restarted, so that they answer no client any more.
     RestartedSurvivor,
     /// As a loss of disks; and the survivors are killed, their data whole.
@@ -46,17 +51,21 @@ pub enum Break {
 const FILLER: &str = "etcdrx-drill-filler";
 /// Less than etcd takes in a request.
 const FILLER_BYTES: usize = 1 << 20;
+/// How far behind its key a value begins in a record: revisions and version come between, each a number of ten bytes at most.
+const RECORD_REST: usize = 48;
 /// How long one such write may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Kill,
         Self::Hang,
         Self::DiskLoss,
         Self::CorruptDatabase,
         Self::CorruptLog,
+        Self::CorruptValue,
+        Self::RolledBack,
         Self::RestartedSurvivor,
         Self::DeadSurvivor,
         Self::Full,
@@ -76,15 +85,48 @@ impl Break {
     #[must_use]
     pub fn fits(self, scenario: Scenario) -> bool {
         match scenario {
-            Scenario::Follower | Scenario::Leader => !matches!(
+            // A leader with older data is none, and takes what it lacks from the next one.
+            Scenario::Follower if matches!(self, Self::CorruptValue | Self::RolledBack) => true,
+            Scenario::Follower | Scenario::Leader => matches!(
                 self,
-                Self::RestartedSurvivor | Self::DeadSurvivor | Self::Full
+                Self::Kill | Self::Hang | Self::DiskLoss | Self::CorruptDatabase | Self::CorruptLog
             ),
-            Scenario::Majority => self != Self::Full,
+            Scenario::Majority => {
+                !matches!(self, Self::Full | Self::CorruptValue | Self::RolledBack)
+            }
             Scenario::Nospace => self == Self::Full,
             // With data left it would be no total loss.
             Scenario::Total => self == Self::DiskLoss,
         }
+    }
+
+    /// Whether the members that are hit have nothing afterwards that could be started.
+    #[must_use]
+    pub fn takes_data(self) -> bool {
+        !matches!(self, Self::Kill | Self::Hang | Self::Full)
+    }
+
+    /// Does what has to be done a while before: keeps the data that are put back later, while the others go on.
+    ///
+    /// # Errors
+    /// If a file cannot be copied, or a member does not come back.
+    pub async fn prepare(self, site: &Site, victims: &BTreeSet<usize>) -> Result<(), Error> {
+        if self != Self::RolledBack {
+            return Ok(());
+        }
+        for victim in victims {
+            let member = &site.members[*victim];
+            site.signal(*victim, Signal::SIGKILL);
+            site.until_it_is_gone(*victim).await;
+            let copied = copy_directory(&member.data_dir(), &older(&member.data_dir()));
+            copied.map_err(|source| Error::Write {
+                path: older(&member.data_dir()),
+                source,
+            })?;
+            site.run(*victim, Script::Start)?;
+            site.until_it_serves(*victim, READY_LIMIT).await?;
+        }
+        Ok(())
     }
 
     /// Breaks the cluster; `victims` are indexes of its members.
@@ -119,12 +161,38 @@ impl Break {
                 source,
             })?;
         }
-        if self == Self::RestartedSurvivor {
-            for survivor in survivors {
-                site.run(survivor, Script::Stop).await?;
-                site.until_it_is_gone(survivor).await;
-                site.run(survivor, Script::Start).await?;
+        self.aftermath(site, victims, &survivors).await
+    }
+
+    /// What follows from it by itself.
+    async fn aftermath(
+        self,
+        site: &Site,
+        victims: &BTreeSet<usize>,
+        survivors: &[usize],
+    ) -> Result<(), Error> {
+        match self {
+            Self::RestartedSurvivor => {
+                for survivor in survivors {
+                    site.run(*survivor, Script::Stop)?;
+                    site.until_it_is_gone(*survivor).await;
+                    site.run(*survivor, Script::Start)?;
+                }
             }
+            Self::CorruptValue => {
+                for victim in victims {
+                    site.run(*victim, Script::Start)?;
+                    site.until_it_serves(*victim, READY_LIMIT).await?;
+                }
+            }
+            // It ends by itself as soon as the leader tells it what it should have.
+            Self::RolledBack => {
+                for victim in victims {
+                    site.run(*victim, Script::Start)?;
+                    site.until_it_is_gone(*victim).await;
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -142,6 +210,11 @@ impl Break {
                 file.write_all_at(&[0x5a; 16 << 10], 0)
             }
             Self::CorruptLog => flip_a_byte(&data_dir.join("member/wal")),
+            Self::CorruptValue => flip_a_value(&data_dir.join("member/snap/db")),
+            Self::RolledBack => {
+                fs::remove_dir_all(data_dir)?;
+                fs::rename(older(data_dir), data_dir)
+            }
         }
     }
 }
@@ -174,6 +247,65 @@ fn flip_a_byte(wal_dir: &Path) -> io::Result<()> {
     file.write_all_at(&[byte[0] ^ 0x10], end.1 / 2)
 }
 
+/// Changes a byte of the first value that the first client wrote, wherever it stands: pages have no checksums.
+fn flip_a_value(db: &Path) -> io::Result<()> {
+    let file = fs::File::options().read(true).write(true).open(db)?;
+    let mut bytes = Vec::new();
+    (&file).read_to_end(&mut bytes)?;
+    let key = format!("{PREFIX}before/00/00000000");
+    let mut changed = false;
+    for at in places(&bytes, key.as_bytes()) {
+        let record = &bytes[at..bytes.len().min(at + key.len() + RECORD_REST)];
+        // As etcd writes it: field 5, with its length, and the beginning of what a client writes first.
+        if let Some(value) = places(record, &[0x2a, 18, b'0', b'-']).next() {
+            let place = at + value + 4;
+            file.write_all_at(
+                &[bytes[place] ^ 1],
+                u64::try_from(place).unwrap_or(u64::MAX),
+            )?;
+            changed = true;
+        }
+    }
+    match changed {
+        true => Ok(()),
+        false => Err(io::Error::other("it holds no value of a drill")),
+    }
+}
+
+/// Where `needle` stands.
+fn places<'a>(bytes: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let (first, mut from) = (needle[0], 0);
+    std::iter::from_fn(move || {
+        loop {
+            let at = from + bytes.get(from..)?.iter().position(|byte| *byte == first)?;
+            from = at + 1;
+            if bytes[at..].starts_with(needle) {
+                return Some(at);
+            }
+        }
+    })
+}
+
+/// Where the data lie that are put back.
+fn older(data_dir: &Path) -> PathBuf {
+    data_dir.with_extension("older")
+}
+
+fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    // etcd refuses a directory that others may read.
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_directory(&entry.path(), &target)?,
+            false => fs::copy(entry.path(), target).map(drop)?,
+        }
+    }
+    Ok(())
+}
+
 impl fmt::Display for Break {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -182,6 +314,8 @@ impl fmt::Display for Break {
             Self::DiskLoss => "disk-loss",
             Self::CorruptDatabase => "corrupt-database",
             Self::CorruptLog => "corrupt-log",
+            Self::CorruptValue => "corrupt-value",
+            Self::RolledBack => "rolled-back",
             Self::RestartedSurvivor => "restarted-survivor",
             Self::DeadSurvivor => "dead-survivor",
             Self::Full => "full",

@@ -107,7 +107,7 @@ pub(super) fn etcdrx_config(
     root: &Path,
     members: &[SiteMember],
     pki: Option<&Path>,
-    program: &Program,
+    program: &Path,
 ) -> String {
     let endpoints: Vec<&str> = members.iter().map(|m| m.client_url.as_str()).collect();
     let mut text = format!("[cluster]\nname = \"drill\"\nendpoints = {endpoints:?}\n");
@@ -151,7 +151,7 @@ pub(super) fn etcdrx_config(
             file("start"),
             file("stop"),
             file("status"),
-            program.path().display().to_string(),
+            program.display().to_string(),
         )
         .expect("writing to a string does not fail");
     }

@@ -2,6 +2,8 @@
 
 pub mod backup;
 mod breakage;
+pub mod draw;
+pub mod engine;
 mod files;
 mod prove;
 pub mod rehearsal;
@@ -11,7 +13,8 @@ pub mod writers;
 
 pub use backup::{Drilled, drill_backup};
 pub use breakage::Break;
-pub use rehearsal::{Exercise, Rehearsal, rehearse};
+pub use engine::Account;
+pub use rehearsal::{Exercise, Rehearsal, Setting, rehearse};
 pub use script::Script;
 pub use site::{Plan, Site};
 pub use writers::{Acknowledged, Compared, Writers, Written};

@@ -16,6 +16,8 @@ use crate::manifest::Finding;
 const WRITERS: usize = 4;
 /// How many writes show that the cluster goes on.
 const WRITES: usize = 20;
+/// A key that is written before hashes are compared; none of the writers' keys begins so.
+const TOUCHED: &str = "etcdrx-drill-touched";
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(10);
 
@@ -99,6 +101,10 @@ async fn same_data(site: &Site, findings: &mut Vec<Finding>) -> Result<(), etcd:
         let member = site.access().member(&member.client_url, QUESTION).await?;
         members.push(member);
     }
+    // etcd 3.4 hashes nothing at a compaction, and a cluster that began anew is compacted up to its newest revision.
+    if let Some(member) = members.first() {
+        member.put(TOUCHED, "by a drill").await?;
+    }
     let mut revision = None;
     for member in &members {
         // After it this member has everything up to the others' revisions, too.
@@ -130,9 +136,9 @@ async fn same_data(site: &Site, findings: &mut Vec<Finding>) -> Result<(), etcd:
 /// Restarts the members one by one, as an update of the machines would.
 async fn restart_each(site: &Site, patience: Duration) -> Result<(), Error> {
     for index in 0..site.members.len() {
-        site.run(index, Script::Stop).await?;
+        site.run(index, Script::Stop)?;
         site.until_it_is_gone(index).await;
-        site.run(index, Script::Start).await?;
+        site.run(index, Script::Start)?;
         site.until_all_serve(patience).await?;
     }
     Ok(())
@@ -145,7 +151,7 @@ async fn kill_each(site: &Site, writers: &Writers, patience: Duration) -> Result
         site.signal(index, Signal::SIGKILL);
         site.until_it_is_gone(index).await;
         let goes_on = writers.wait_for(WRITES, patience).await;
-        site.run(index, Script::Start).await.map_err(broken)?;
+        site.run(index, Script::Start).map_err(broken)?;
         site.until_all_serve(patience).await.map_err(broken)?;
         if !goes_on {
             let message = format!("without {} the cluster takes no writes", member.name);

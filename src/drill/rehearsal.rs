@@ -1,7 +1,8 @@
 //! One rehearsal: a scratch cluster that is written to is broken, brought back, and held to everything that it acknowledged.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
+use std::error::Error as StdError;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -9,12 +10,13 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use super::breakage::Break;
+use super::engine::Account;
 use super::prove::prove;
 use super::site::{self, Site};
 use super::writers::{Compared, Writers, Written};
 use crate::id::Revision;
 use crate::manifest::Finding;
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Progress, told};
 use crate::recovery::Scenario;
 use crate::repository::{self, Mode, Repository};
 use crate::{backup, config, etcd};
@@ -48,6 +50,21 @@ pub enum Error {
     /// The scratch cluster could not be backed up.
     #[error("cannot back the scratch cluster up")]
     Backup { source: backup::Error },
+
+    /// Somebody stopped it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What a rehearsal has around it.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// Our clock.
+    pub now: fn() -> DateTime<Utc>,
+    /// Hears how far it is.
+    pub progress: &'a dyn Progress,
+    /// Ends it.
+    pub interrupt: &'a CancellationToken,
 }
 
 /// What is to be rehearsed.
@@ -74,16 +91,20 @@ pub struct Rehearsal {
     pub exercise: Exercise,
     /// The members that were hit.
     pub broken: Vec<String>,
-    /// How many writes were acknowledged, and how many got no answer.
+    /// How many writes were acknowledged until every member served again.
     pub acknowledged: usize,
     /// How many writes failed or got no answer.
     pub ambiguous: usize,
-    /// What became of them.
+    /// What became of all writes, also of those that came later.
     pub compared: Compared,
-    /// The newest revision that had to survive, where later writes cannot: that of the backup.
+    /// The newest revision that had to survive, where later writes cannot: what was written after it had no copy left.
     pub until: Option<Revision>,
-    /// How long the recovery took by its own account, until it came back.
-    pub recovered_in: Duration,
+    /// What the recovery tells of itself; nothing where it failed.
+    pub account: Account,
+    /// How long it took from the break until the cluster was judged.
+    pub judged_after: Duration,
+    /// How long it took from the break until the recovery came back.
+    pub recovered_after: Duration,
     /// How long it took from the break until every member served.
     pub served_after: Duration,
     /// The longest time in which no write was acknowledged, until every member served.
@@ -98,101 +119,159 @@ impl Rehearsal {
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty() && self.compared.is_sound()
     }
+
+    fn of(exercise: Exercise) -> Self {
+        Self {
+            exercise,
+            broken: Vec::new(),
+            acknowledged: 0,
+            ambiguous: 0,
+            compared: Compared::default(),
+            until: None,
+            account: Account::default(),
+            judged_after: Duration::ZERO,
+            recovered_after: Duration::ZERO,
+            served_after: Duration::ZERO,
+            longest_gap: Duration::ZERO,
+            findings: Vec::new(),
+        }
+    }
 }
 
 /// Rehearses on a fresh scratch cluster; `recover` is what is put to the test.
 ///
 /// # Errors
 /// If it came to no result. That `recover` fails, or leaves a cluster that lost something, is one.
-pub async fn rehearse<E: Display>(
+pub async fn rehearse<E: StdError>(
     site: &Site,
     exercise: Exercise,
-    recover: &impl AsyncFn(&Site, Scenario) -> Result<(), E>,
-    now: fn() -> DateTime<Utc>,
-    progress: &dyn Progress,
+    recover: &impl AsyncFn(&Site, Scenario) -> Result<Account, E>,
+    setting: &Setting<'_>,
 ) -> Result<Rehearsal, Error> {
-    progress.event(Event::Stage(format!("{} clients write", exercise.writers)));
+    let stage = |text: String| setting.progress.event(Event::Stage(text));
+    let interrupt = setting.interrupt;
+    let mut rehearsal = Rehearsal::of(exercise);
+    stage(format!("{} clients write", exercise.writers));
     let writers = Writers::start(site.access(), exercise.writers, "before");
-    write(&writers, exercise).await?;
-    let backed_up = back_up(site, now, progress).await?;
-    write(&writers, exercise).await?;
-    let mut rehearsal = Rehearsal {
-        exercise,
-        broken: Vec::new(),
-        acknowledged: 0,
-        ambiguous: 0,
-        compared: Compared::default(),
-        until: (exercise.scenario == Scenario::Total).then_some(backed_up),
-        recovered_in: Duration::ZERO,
-        served_after: Duration::ZERO,
-        longest_gap: Duration::ZERO,
-        findings: Vec::new(),
-    };
-    let written = rehearsal.break_and_recover(site, writers, recover, progress);
-    let mut written = written.await?;
+    let prepared = unless_interrupted(interrupt, rehearsal.prepare(site, &writers, setting));
+    let (victims, backed_up) = prepared.await.ok_or(Error::Interrupted)??;
+    stage(format!(
+        "breaking {}: {}",
+        rehearsal.broken.join(", "),
+        exercise.breakage
+    ));
+    let kept = kept_for_certain(site, &victims, exercise, backed_up).await;
+    let inflicted = exercise.breakage.inflict(site, &victims).await;
+    inflicted.map_err(|source| Error::Site { source })?;
+    let broken_at = Instant::now();
+    stage(format!("recovering: {}", exercise.scenario));
+    let mut written = rehearsal.recover(site, writers, recover, broken_at).await;
+    if interrupt.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    rehearsal.until = kept.map(|kept| {
+        let told = rehearsal.account.snapshot_revision;
+        told.map_or(kept, |told| told.max(kept))
+    });
     rehearsal.acknowledged = written.acknowledged.len();
     rehearsal.ambiguous = written.ambiguous.len();
     rehearsal.longest_gap = written.longest_gap;
     // A cluster that does not serve cannot be held to anything.
     if rehearsal.findings.is_empty() {
-        let text = "restarting and killing each member once";
-        progress.event(Event::Stage(text.to_owned()));
-        rehearsal.hold_to(site, &mut written).await;
+        stage("restarting and killing each member once".to_owned());
+        let held = unless_interrupted(interrupt, rehearsal.hold_to(site, &mut written));
+        held.await.ok_or(Error::Interrupted)?;
     }
     Ok(rehearsal)
 }
 
+/// Does the work, unless somebody stops it: then it is dropped, which leaves nothing behind.
+pub(super) async fn unless_interrupted<T>(
+    interrupt: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = interrupt.cancelled() => None,
+    }
+}
+
 impl Rehearsal {
-    /// Breaks the cluster, has it recovered, and waits until all members serve; gives what was written until then.
-    async fn break_and_recover<E: Display>(
+    /// Writes, backs up, writes on, and chooses the members that will be hit.
+    async fn prepare(
         &mut self,
         site: &Site,
-        writers: Writers,
-        recover: &impl AsyncFn(&Site, Scenario) -> Result<(), E>,
-        progress: &dyn Progress,
-    ) -> Result<Written, Error> {
-        let Exercise {
-            scenario, breakage, ..
-        } = self.exercise;
-        let of_site = |source| Error::Site { source };
-        let victims = victims(site, self.exercise).await?;
+        writers: &Writers,
+        setting: &Setting<'_>,
+    ) -> Result<(BTreeSet<usize>, Revision), Error> {
+        let exercise = self.exercise;
+        write(writers, exercise).await?;
+        let backed_up = back_up(site, setting).await?;
+        let victims = victims(site, exercise).await?;
+        let prepared = exercise.breakage.prepare(site, &victims).await;
+        prepared.map_err(|source| Error::Site { source })?;
+        write(writers, exercise).await?;
         let names = victims
             .iter()
             .map(|victim| site.members[*victim].name.clone());
         self.broken = names.collect();
-        let broken = self.broken.join(", ");
-        progress.event(Event::Stage(format!("breaking {broken}: {breakage}")));
-        let began = Instant::now();
-        breakage.inflict(site, &victims).await.map_err(of_site)?;
+        Ok((victims, backed_up))
+    }
+
+    /// Has the cluster recovered, and waits until all members serve; gives what was written until then.
+    async fn recover<E: StdError>(
+        &mut self,
+        site: &Site,
+        writers: Writers,
+        recover: &impl AsyncFn(&Site, Scenario) -> Result<Account, E>,
+        broken_at: Instant,
+    ) -> Written {
+        let scenario = self.exercise.scenario;
+        let begun_after = broken_at.elapsed();
         // With a quorum clients go on, and may not notice; without one there is nothing to acknowledge.
         let goes_on = matches!(scenario, Scenario::Follower | Scenario::Leader);
-        let (writers, mut written) = match goes_on {
-            true => (Some(writers), Written::default()),
-            false => (None, writers.stop().await),
+        let (recovered, writers, mut written) = if goes_on {
+            let recovered = recover(site, scenario).await;
+            (recovered, Some(writers), Written::default())
+        } else {
+            let (recovered, written) = tokio::join!(recover(site, scenario), writers.stop());
+            (recovered, None, written)
         };
-        progress.event(Event::Stage(format!("recovering: {scenario}")));
-        let recovering = Instant::now();
-        if let Err(error) = recover(site, scenario).await {
-            let message = format!("the recovery failed: {error}");
-            self.findings.push(Finding::error("recovery", message));
+        self.recovered_after = broken_at.elapsed();
+        match recovered {
+            Ok(account) => {
+                self.judged_after = begun_after + account.judged_in;
+                self.findings.extend(account.findings.iter().cloned());
+                self.account = account;
+            }
+            Err(error) => {
+                let message = format!("the recovery failed: {}", told(&error));
+                self.findings.push(Finding::error("recovery", message));
+            }
         }
-        self.recovered_in = recovering.elapsed();
-        if let Err(error) = site.until_all_serve(self.exercise.patience).await {
+        if self.findings.is_empty()
+            && let Err(error) = site.until_all_serve(self.exercise.patience).await
+        {
             let finding = Finding::error("not-serving", error.to_string());
             self.findings.push(finding);
         }
-        self.served_after = began.elapsed();
-        if let Some(writers) = writers {
-            written.extend(writers.stop().await);
+        self.served_after = broken_at.elapsed();
+        match writers {
+            Some(writers) => written.extend(writers.stop().await),
+            // Nobody wrote, and nobody could have.
+            None => written.longest_gap = written.longest_gap.max(self.served_after),
         }
-        Ok(written)
+        written
     }
 
     /// Holds the cluster to all that was written, after each member was restarted and killed once.
     async fn hold_to(&mut self, site: &Site, written: &mut Written) {
+        // What is written from now on has other revisions, and all of it must stay.
+        let gone = self.until.zip(written.newest());
+        let gone = gone.map(|(until, newest)| until.0 + 1..=newest.0);
         self.findings
             .extend(prove(site, written, self.exercise.patience).await);
-        match compare(site, written, self.until).await {
+        match compare(site, written, gone).await {
             Ok(compared) => self.compared = compared,
             Err(error) => {
                 let finding = Finding::error("not-serving", error.to_string());
@@ -213,17 +292,13 @@ async fn write(writers: &Writers, exercise: Exercise) -> Result<(), Error> {
 }
 
 /// Takes a backup as a site would, and gives the newest revision in it.
-async fn back_up(
-    site: &Site,
-    now: fn() -> DateTime<Utc>,
-    progress: &dyn Progress,
-) -> Result<Revision, Error> {
+async fn back_up(site: &Site, setting: &Setting<'_>) -> Result<Revision, Error> {
     let config = site.config();
     let cluster = config.cluster.folder();
     let cluster = cluster.map_err(|source| Error::Name { source })?;
     let repository = Repository::open(&config.repository, Mode::Create);
     let repository = repository.map_err(|source| Error::Repository { source })?;
-    let (folder, never) = (repository.folder(&cluster), CancellationToken::new());
+    let folder = repository.folder(&cluster);
     let request = backup::Request {
         cluster: &cluster,
         access: site.access(),
@@ -231,9 +306,9 @@ async fn back_up(
         settings: &config.backup,
         read_back: true,
         wait: Duration::ZERO,
-        now,
-        interrupt: &never,
-        progress,
+        now: setting.now,
+        interrupt: setting.interrupt,
+        progress: setting.progress,
     };
     let manifest = backup::backup(&request).await;
     let manifest = manifest.map_err(|source| Error::Backup { source })?;
@@ -257,16 +332,35 @@ async fn victims(site: &Site, exercise: Exercise) -> Result<BTreeSet<usize>, Err
     })
 }
 
-/// Reads everything through the first member that answers.
+/// The newest revision that must survive whatever the recovery says, where not everything must: that of the backup where nothing
+/// else is left, and what the survivors have applied where only they have data. A write that only others had has no copy left.
+async fn kept_for_certain(
+    site: &Site,
+    victims: &BTreeSet<usize>,
+    exercise: Exercise,
+    backed_up: Revision,
+) -> Option<Revision> {
+    match exercise.scenario {
+        Scenario::Total => return Some(backed_up),
+        Scenario::Majority if exercise.breakage.takes_data() => {}
+        _ => return None,
+    }
+    let statuses = site.statuses().await.into_iter().enumerate();
+    let survivors = statuses.filter(|(index, _)| !victims.contains(index));
+    let applied = survivors.filter_map(|(_, status)| Some(status?.revision));
+    Some(applied.max().unwrap_or(backed_up))
+}
+
+/// Reads everything through the first member.
 async fn compare(
     site: &Site,
     written: &Written,
-    until: Option<Revision>,
+    gone: Option<RangeInclusive<i64>>,
 ) -> Result<Compared, etcd::Error> {
     let endpoint = &site.members[0].client_url;
     let member = site
         .access()
         .member(endpoint, Duration::from_secs(30))
         .await?;
-    written.compare(&member, until).await
+    written.compare(&member, gone).await
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::time::sleep;
 
 use super::site::Error;
 
@@ -73,7 +73,9 @@ fn quoted(path: &Path) -> String {
 }
 
 /// Runs a script, and says whether it exited with 0; a status may also say 3.
-pub(super) async fn run(script: Script, directory: &Path, config: &Path) -> Result<bool, Error> {
+///
+/// It blocks for the few milliseconds that a script takes: a start that is given up in the middle would leave a process behind.
+pub(super) fn run(script: Script, directory: &Path, config: &Path) -> Result<bool, Error> {
     let path = directory.join(script.name());
     let failed = |problem: String| Error::Script {
         command: path.display().to_string(),
@@ -89,7 +91,7 @@ pub(super) async fn run(script: Script, directory: &Path, config: &Path) -> Resu
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => sleep(POLL).await,
+            Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -162,7 +162,7 @@ impl Site {
     pub async fn start(plan: &Plan<'_>) -> Result<Self, Error> {
         let site = Self::build(plan)?;
         for index in 0..site.members.len() {
-            site.run(index, Script::Start).await?;
+            site.run(index, Script::Start)?;
         }
         site.until_all_serve(READY_LIMIT).await?;
         Ok(site)
@@ -201,16 +201,17 @@ impl Site {
         if let Some(pki) = &pki {
             make_certificates(pki, &members, plan.now)?;
         }
+        let program = absolute(plan.program.path());
         let token = format!("drill-{:016x}", rand::random::<u64>());
         for member in &members {
             let etcd = etcd_config(member, &members, &token, pki.as_deref(), plan.program);
             write(&member.config_file(), &etcd, 0o600)?;
             for script in Script::ALL {
-                let text = script.text(&member.directory, plan.program.path());
+                let text = script.text(&member.directory, &program);
                 write(&member.directory.join(script.name()), &text, 0o700)?;
             }
         }
-        let toml = etcdrx_config(&root, &members, pki.as_deref(), plan.program);
+        let toml = etcdrx_config(&root, &members, pki.as_deref(), &program);
         write(&root.join("etcdrx.toml"), &toml, 0o600)?;
         let layers = Layers::default().file(&toml, "etcdrx.toml");
         let config = layers.and_then(Layers::finish);
@@ -248,9 +249,9 @@ impl Site {
     ///
     /// # Errors
     /// If it cannot be run or says that it failed.
-    pub async fn run(&self, index: usize, script: Script) -> Result<bool, Error> {
+    pub fn run(&self, index: usize, script: Script) -> Result<bool, Error> {
         let member = &self.members[index];
-        script::run(script, &member.directory, &member.config_file()).await
+        script::run(script, &member.directory, &member.config_file())
     }
 
     /// Whether a member's process is there; a frozen one is.
@@ -350,5 +351,13 @@ impl Site {
         drop(self.running);
         let kept = self.scratch.keep();
         kept.map_err(|source| Error::Sandbox { source })
+    }
+}
+
+/// Where a program is for scripts that run elsewhere; one that `PATH` has is left to it.
+fn absolute(program: &Path) -> PathBuf {
+    match program.components().count() {
+        1 => program.to_owned(),
+        _ => path::absolute(program).unwrap_or_else(|_| program.to_owned()),
     }
 }

@@ -1,6 +1,7 @@
 //! Clients that write, remember what was acknowledged, and hold a cluster to it later.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -58,14 +59,14 @@ impl Written {
         revisions.max()
     }
 
-    /// Holds what a cluster has against what was written, up to `until` where later writes are known to be gone.
+    /// Holds what a cluster has against what was written; writes of the revisions in `gone` are known to have no copy left.
     ///
     /// # Errors
     /// If the cluster cannot be read.
     pub async fn compare(
         &self,
         member: &Member,
-        until: Option<Revision>,
+        gone: Option<RangeInclusive<i64>>,
     ) -> Result<Compared, etcd::Error> {
         let found = member.keys_below(PREFIX).await?;
         let found = found.into_iter().map(|(key, live)| {
@@ -74,20 +75,22 @@ impl Written {
             let revision = Revision(live.mod_revision);
             (key, Acknowledged { value, revision })
         });
-        Ok(self.hold_against(&found.collect(), until))
+        Ok(self.hold_against(&found.collect(), gone.as_ref()))
     }
 
     fn hold_against(
         &self,
         found: &BTreeMap<String, Acknowledged>,
-        until: Option<Revision>,
+        gone: Option<&RangeInclusive<i64>>,
     ) -> Compared {
+        let is_gone =
+            |write: &Acknowledged| gone.is_some_and(|gone| gone.contains(&write.revision.0));
         let mut compared = Compared::default();
         for (key, write) in &self.acknowledged {
             match found.get(key) {
                 Some(other) if other == write => compared.kept += 1,
                 Some(_) => compared.changed.push(key.clone()),
-                None if until.is_some_and(|until| write.revision > until) => compared.given_up += 1,
+                None if is_gone(write) => compared.given_up += 1,
                 None => compared.lost.push(key.clone()),
             }
         }
@@ -262,8 +265,13 @@ mod tests {
 
     #[test]
     fn a_cluster_is_held_to_what_was_acknowledged_and_to_nothing_else() {
-        let acknowledged = ["kept", "changed", "moved", "lost", "late"].map(|key| {
-            let revision = if key == "late" { 20 } else { 5 };
+        let keys = ["kept", "changed", "moved", "lost", "late", "after"];
+        let acknowledged = keys.map(|key| {
+            let revision = match key {
+                "late" => 20,
+                "after" => 40,
+                _ => 5,
+            };
             (key.to_owned(), write(key, revision))
         });
         let ambiguous = ["maybe", "never"].map(|key| (key.to_owned(), key.to_owned()));
@@ -281,15 +289,18 @@ mod tests {
         ];
         let found = found.map(|(key, write)| (key.to_owned(), write)).into();
 
-        let compared = written.hold_against(&found, Some(Revision(10)));
+        let compared = written.hold_against(&found, Some(&(11..=30)));
 
         assert!(!compared.is_sound());
-        assert_eq!(compared.lost, ["lost"]);
+        assert_eq!(compared.lost, ["after", "lost"]);
         assert_eq!(compared.changed, ["changed", "moved"]);
         assert_eq!(compared.foreign, ["stranger"]);
         let counts = (compared.kept, compared.given_up, compared.appeared);
         assert_eq!(counts, (1, 1, 1));
-        assert_eq!(written.hold_against(&found, None).lost, ["late", "lost"]);
-        assert_eq!(written.newest(), Some(Revision(20)));
+        assert_eq!(
+            written.hold_against(&found, None).lost,
+            ["after", "late", "lost"]
+        );
+        assert_eq!(written.newest(), Some(Revision(40)));
     }
 }

@@ -50,12 +50,6 @@ pub(super) fn salvaged_on(node: &Node, run: &str) -> PathBuf {
         .join(format!("etcdrx-salvaged-{run}.db"))
 }
 
-/// A quick look at a node: what everything else rests on.
-#[must_use]
-pub fn inspection(node: &Node) -> Action {
-    inspect(node, true)
-}
-
 /// A look at a node.
 pub(super) fn inspect(node: &Node, quick: bool) -> Action {
     Action::Inspect {

@@ -8,6 +8,7 @@ pub mod invariants;
 pub mod journal;
 pub mod judge;
 pub mod learned;
+pub mod look;
 pub mod observation;
 pub mod observe;
 pub mod plan;
@@ -18,6 +19,5 @@ pub mod scenario;
 #[cfg(test)]
 mod specimen;
 
-pub use actions::inspection;
 pub use observation::Observation;
 pub use scenario::Scenario;

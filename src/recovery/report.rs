@@ -33,6 +33,8 @@ pub struct Recovered {
     pub revision_before: Option<Revision>,
     /// The revision that it began with after, where it began anew.
     pub revision_after: Option<Revision>,
+    /// The newest revision of the snapshot that it began anew with: everything up to it is there.
+    pub snapshot_revision: Option<Revision>,
     /// How many revisions were lost, as far as anybody knows.
     pub lost_revisions: Option<i64>,
     /// What was lost, in words.
@@ -86,6 +88,11 @@ impl Recovered {
             members: members.collect(),
             revision_before: plan.highest_revision,
             revision_after: learned.revision_after,
+            snapshot_revision: learned
+                .snapshot
+                .as_ref()
+                .filter(|_| plan.begins_anew())
+                .map(|snapshot| snapshot.revision),
             lost_revisions: plan.lost_revisions,
             lost: plan.lost.clone(),
             source: plan.source.as_ref().map(Source::label),

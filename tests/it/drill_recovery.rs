@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use etcdrx::drill::{Break, Exercise, Plan, Rehearsal, Script, Site, rehearse};
+use etcdrx::drill::{Account, Break, Exercise, Plan, Rehearsal, Script, Setting, Site, rehearse};
 use etcdrx::progress::Silent;
 use etcdrx::recovery::Scenario;
 use etcdrx::sandbox::Program;
+use tokio_util::sync::CancellationToken;
 
 use crate::scratch::pki::install_crypto;
 use crate::scratch::tools;
@@ -39,15 +40,20 @@ fn exercise(scenario: Scenario, breakage: Break) -> Exercise {
 }
 
 /// Starts whatever does not run, as a person would whose members were only killed.
-async fn start_all(site: &Site, _: Scenario) -> Result<(), etcdrx::drill::site::Error> {
+async fn start_all(site: &Site, _: Scenario) -> Result<Account, etcdrx::drill::site::Error> {
     for index in 0..site.members.len() {
-        site.run(index, Script::Start).await?;
+        site.run(index, Script::Start)?;
     }
-    Ok(())
+    Ok(Account::default())
 }
 
 async fn rehearsed(site: &Site, exercise: Exercise) -> Rehearsal {
-    let rehearsal = rehearse(site, exercise, &start_all, Utc::now, &Silent);
+    let setting = Setting {
+        now: Utc::now,
+        progress: &Silent,
+        interrupt: &CancellationToken::new(),
+    };
+    let rehearsal = rehearse(site, exercise, &start_all, &setting);
     let rehearsal = rehearsal.await.unwrap();
     println!("{rehearsal:?}");
     rehearsal
@@ -77,7 +83,13 @@ async fn a_recovery_that_loses_writes_or_fails_is_found_out() {
     let parent = tempfile::tempdir().unwrap();
     let site = site(1, false, parent.path()).await;
     // The member comes up empty: it serves, and has lost everything.
-    let blank = async |site: &Site, _: Scenario| site.run(0, Script::Start).await.map(drop);
+    let blank =
+        async |site: &Site, _: Scenario| site.run(0, Script::Start).map(|_| Account::default());
+    let setting = Setting {
+        now: Utc::now,
+        progress: &Silent,
+        interrupt: &CancellationToken::new(),
+    };
     let lost = Exercise {
         writers: 2,
         writes: 20,
@@ -85,9 +97,7 @@ async fn a_recovery_that_loses_writes_or_fails_is_found_out() {
         ..exercise(Scenario::Leader, Break::DiskLoss)
     };
 
-    let rehearsal = rehearse(&site, lost, &blank, Utc::now, &Silent)
-        .await
-        .unwrap();
+    let rehearsal = rehearse(&site, lost, &blank, &setting).await.unwrap();
 
     assert!(!rehearsal.is_ok());
     let codes: Vec<&str> = rehearsal.findings.iter().map(|f| f.code.as_str()).collect();
@@ -112,8 +122,8 @@ async fn every_break_leaves_what_its_name_says() {
         .await
         .unwrap();
     assert!(!site.is_there(0) && fs::read(&db).unwrap().starts_with(&[0x5a; 64]));
-    assert!(site.run(0, Script::Status).await.is_ok_and(|runs| !runs));
-    assert!(site.run(1, Script::Status).await.is_ok_and(|runs| runs));
+    assert!(site.run(0, Script::Status).is_ok_and(|runs| !runs));
+    assert!(site.run(1, Script::Status).is_ok_and(|runs| runs));
 
     Break::CorruptLog.inflict(&site, &[1].into()).await.unwrap();
     let log = etcdrx::datadir::wal::read(&site.members[1].data_dir().join("member/wal")).unwrap();

@@ -51,6 +51,7 @@ mod diagnose_majority;
 mod diagnose_members;
 mod diagnose_setup;
 mod drill_backup;
+mod drill_matrix;
 mod drill_recovery;
 mod etcd_agreement;
 mod etcd_certificates;

@@ -1,6 +1,8 @@
 //! `etcdrx drill`: rehearsals.
 
 mod backup;
+mod recovery;
+mod rehearsed;
 
 use std::env;
 use std::path::PathBuf;
@@ -8,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use self::backup::BackupArgs;
+use self::recovery::RecoveryArgs;
 use super::Outcome;
 use super::context::Context;
 
@@ -16,6 +19,8 @@ use super::context::Context;
 pub(crate) enum DrillCommand {
     /// Boot a backup in an etcd of our own, and hold what it serves against the manifest
     Backup(BackupArgs),
+    /// Break a scratch cluster while clients write, bring it back, and hold it to everything that it acknowledged
+    Recovery(RecoveryArgs),
 }
 
 /// Where the work is done, and with what.
@@ -46,5 +51,6 @@ fn program_folders() -> Vec<PathBuf> {
 pub(super) async fn run(context: &Context<'_>, command: &DrillCommand) -> Outcome {
     match command {
         DrillCommand::Backup(args) => backup::run(context, args).await,
+        DrillCommand::Recovery(args) => recovery::run(context, args).await,
     }
 }

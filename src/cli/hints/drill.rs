@@ -1,11 +1,13 @@
 //! What to do where a drill comes to no result.
 
-use etcdrx::drill::backup;
+use etcdrx::drill::{Break, backup, rehearsal, site};
+use etcdrx::recovery::Scenario;
 
-use super::super::failure::Exit;
+use super::super::failure::{Exit, Failure};
+use super::certs::{members_exit, pki_exit};
 use super::data::{membership_exit, restore_exit};
-use super::etcd_exit;
 use super::sandbox::sandbox_exit;
+use super::{backup_exit, config_exit, etcd_exit, repository_exit};
 
 pub(super) fn drill_backup_exit(error: &backup::Error) -> (Exit, &'static str) {
     match error {
@@ -13,5 +15,53 @@ pub(super) fn drill_backup_exit(error: &backup::Error) -> (Exit, &'static str) {
         backup::Error::Restore { source } => restore_exit(source),
         backup::Error::Membership { source } => membership_exit(source),
         backup::Error::Etcd { source } => etcd_exit(source),
+    }
+}
+
+pub(super) fn site_exit(error: &site::Error) -> (Exit, &'static str) {
+    match error {
+        site::Error::Sandbox { source } => sandbox_exit(source),
+        site::Error::Write { .. } => (Exit::Failed, "is the disk full, and may we write there?"),
+        site::Error::Certificates { source } => pki_exit(source),
+        site::Error::Names { source } => members_exit(source),
+        site::Error::Config { source } => config_exit(source),
+        site::Error::Access { source } => etcd_exit(source),
+        site::Error::Script { .. } => (
+            Exit::Failed,
+            "the directory must be one whose files may be run: --dir names another",
+        ),
+        site::Error::NotServing { .. } | site::Error::NoLeader { .. } => (
+            Exit::Failed,
+            "nothing was broken yet; a machine that is very busy may be the cause: run it again",
+        ),
+    }
+}
+
+pub(super) fn rehearsal_exit(error: &rehearsal::Error) -> (Exit, &'static str) {
+    match error {
+        rehearsal::Error::Site { source } => site_exit(source),
+        rehearsal::Error::NoWrites { .. } => (
+            Exit::Failed,
+            "the machine is too busy or its disk too slow for so many clients: --writers says how many",
+        ),
+        rehearsal::Error::Repository { source } => repository_exit(source),
+        rehearsal::Error::Name { source } => config_exit(source),
+        rehearsal::Error::Backup { source } => backup_exit(source),
+        rehearsal::Error::Interrupted => (Exit::Interrupted, ""),
+    }
+}
+
+impl Failure {
+    /// A break that makes no such disaster.
+    pub(in crate::cli) fn no_such_break(
+        scenario: Option<Scenario>,
+        breakage: Option<Break>,
+    ) -> Self {
+        let scenario = scenario.map_or_else(|| "any scenario".to_owned(), |one| one.to_string());
+        let breakage = breakage.map(|one| one.to_string()).unwrap_or_default();
+        let fitting = Break::ALL.map(|one| one.to_string()).join(", ");
+        Self::bad_words(format!(
+            "`{breakage}` does not make {scenario}: there are {fitting}"
+        ))
     }
 }

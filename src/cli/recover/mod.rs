@@ -122,7 +122,7 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
         return Ok(report(context, &recovered));
     }
     let looked = context
-        .or_stop(look::look(&setup.config, &setup.access))
+        .or_stop(look::look_settled(&setup.config, &setup.access))
         .await?;
     let Some(choices) = choose::choices(context, args, &looked)? else {
         return Ok(diagnosis_exit(&judge(&looked)));

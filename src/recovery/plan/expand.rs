@@ -8,7 +8,7 @@ use crate::config::Reach;
 use crate::host::Host;
 use crate::node::Running;
 use crate::recovery::actions::{self, Particulars};
-use crate::recovery::observation::{Class, Observation};
+use crate::recovery::observation::{Class, Member, Observation};
 use crate::recovery::playbook::{Kind, PlaybookStep, Way};
 
 /// What stands in a plan for what is drawn when it begins.
@@ -76,6 +76,13 @@ fn nodes(situation: &Situation<'_>, plan: &Plan, step: &PlaybookStep) -> Option<
                     .is_some_and(|node| node.reach != Reach::Local)
             })
             .collect(),
+        // Whoever runs is not touched: it may be the one that has most.
+        Kind::Stop if plan.way == Some(Way::Restart) && plan.target.is_none() => {
+            to_be_started(observation)
+                .filter(|member| is_frozen(member))
+                .map(|member| member.name.clone())
+                .collect()
+        }
         Kind::Stop if plan.target.is_none() => to_be_stopped(situation, plan),
         Kind::Start if plan.way == Some(Way::Restart) && plan.target.is_none() => {
             to_be_started(observation)
@@ -113,6 +120,11 @@ fn to_be_stopped(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
             is_member(name) || seen.is_some_and(|member| member.node.is_some())
         })
         .collect()
+}
+
+fn is_frozen(member: &Member) -> bool {
+    let node = member.node.as_ref();
+    node.is_some_and(|node| node.process.running == Running::Frozen)
 }
 
 fn followers_first(observation: &Observation) -> Vec<String> {

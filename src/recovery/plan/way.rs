@@ -73,6 +73,7 @@ fn one_member(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         }
     }
     let way = way_of_one(situation, target);
+    let taken = situation.choices.way.unwrap_or(way);
     let mut plan = Plan {
         target: Some(target.name.clone()),
         members,
@@ -81,7 +82,7 @@ fn one_member(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         lost_revisions: Some(0),
         ..Plan::empty(situation)
     };
-    if way == Way::Restart {
+    if taken == Way::Restart {
         plan.source = None;
     }
     Ok(with_way(situation, way, plan))

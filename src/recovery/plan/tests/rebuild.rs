@@ -35,6 +35,8 @@ fn what_can_be_started_is_started_before_anything_is_rebuilt() {
         (Some(Way::Restart), String::new())
     );
     assert_eq!(plan.nodes_of(Kind::Start).collect::<Vec<_>>(), ["etcd-2"]);
+    // Nobody hangs, and a survivor is not to be stopped.
+    assert_eq!(plan.nodes_of(Kind::Stop).count(), 0);
     assert_eq!(plan.lost_revisions, Some(0));
 }
 

@@ -1,0 +1,153 @@
+//! `etcdrx drill recovery`
+
+use std::time::Duration;
+
+use clap::{Args, value_parser};
+use etcdrx::drill::draw::{Decided, Drawn, draw};
+use etcdrx::drill::engine::recover;
+use etcdrx::drill::{Break, Exercise, Plan, Rehearsal, Setting, Site, rehearse};
+use etcdrx::recovery::Scenario;
+use etcdrx::sandbox::{Program, Search};
+
+use super::super::Outcome;
+use super::super::context::{Context, now};
+use super::super::failure::{Exit, Failure};
+use super::{ScratchArgs, program_folders, rehearsed};
+
+/// How many writes each client gets acknowledged before anything is broken.
+const WRITES: usize = 50;
+/// How long members may take to serve again, once the recovery says that they do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `drill recovery`
+#[derive(Debug, Args)]
+pub(crate) struct RecoveryArgs {
+    /// What happens to the scratch cluster; with --runs, chance decides what is not said
+    #[arg(
+        long,
+        value_name = "follower|leader|majority|total|nospace",
+        required_unless_present = "runs"
+    )]
+    pub(crate) scenario: Option<Scenario>,
+
+    /// How many members it has [default: 3]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(3..=7))]
+    pub(crate) members: Option<u8>,
+
+    /// Give it certificates, on both ports
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// How its members are broken [default: kill for leader, full for space, else disk-loss]
+    #[arg(long = "break", value_name = "HOW")]
+    pub(crate) breakage: Option<Break>,
+
+    /// How many clients write meanwhile
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u16).range(1..=512))]
+    pub(crate) writers: u16,
+
+    /// Rehearse so many times, each on a new cluster, and print a table
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=10_000))]
+    pub(crate) runs: Option<u64>,
+
+    /// Where chance begins: the same seed breaks the same; each further run has the next one
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Leave the scratch cluster's files, and say where: its logs, and the journal of the recovery
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    #[command(flatten)]
+    pub(crate) scratch: ScratchArgs,
+}
+
+pub(super) async fn run(context: &Context<'_>, args: &RecoveryArgs) -> Outcome {
+    let folders = program_folders();
+    let search = Search {
+        program: args.scratch.etcd.as_deref(),
+        folders: &folders,
+    };
+    let program = Program::find(&search, None).await?;
+    let mut all_ok = true;
+    for number in 0..args.runs.unwrap_or(1) {
+        let seed = args.seed.wrapping_add(number);
+        let drawn = drawn(args, seed)?;
+        let rehearsal = one(context, args, drawn, &program).await?;
+        all_ok &= rehearsal.is_ok();
+        let told = rehearsed::Told {
+            rehearsal: &rehearsal,
+            members: drawn.members,
+            etcd_version: program.version(),
+            seed,
+        };
+        match (context.screen.json, args.runs.is_some()) {
+            (true, _) => context.screen.answer_json_line(&told.document()),
+            (false, false) => context.screen.answer(&told.text()),
+            (false, true) => {
+                if number == 0 {
+                    context.screen.answer(&rehearsed::heading());
+                }
+                context.screen.answer(&told.row());
+            }
+        }
+    }
+    Ok(match all_ok {
+        true => Exit::Done,
+        false => Exit::Findings,
+    })
+}
+
+/// What is rehearsed: by the flags, and by chance where these leave something open.
+fn drawn(args: &RecoveryArgs, seed: u64) -> Result<Drawn, Failure> {
+    let by_chance = args.runs.is_some();
+    let usual = args.scenario.filter(|_| !by_chance).map(Break::of);
+    let decided = Decided {
+        scenario: args.scenario,
+        breakage: args.breakage.or(usual),
+        members: args.members.map(usize::from).or((!by_chance).then_some(3)),
+    };
+    draw(seed, decided).ok_or_else(|| Failure::no_such_break(args.scenario, args.breakage))
+}
+
+async fn one(
+    context: &Context<'_>,
+    args: &RecoveryArgs,
+    drawn: Drawn,
+    program: &Program,
+) -> Result<Rehearsal, Failure> {
+    let screen = context.screen;
+    let plan = Plan {
+        program,
+        members: drawn.members,
+        tls: args.tls,
+        directory: &args.scratch.directory(),
+        now: now(),
+    };
+    screen.note(&format!(
+        "starting {} members of etcd {}",
+        drawn.members,
+        program.version()
+    ));
+    let site = context.or_stop(Site::start(&plan)).await??;
+    let exercise = Exercise {
+        scenario: drawn.scenario,
+        breakage: drawn.breakage,
+        writers: usize::from(args.writers),
+        writes: usize::from(args.writers) * WRITES,
+        pick: drawn.pick,
+        patience: PATIENCE,
+    };
+    let setting = Setting {
+        now,
+        progress: screen,
+        interrupt: &context.interrupt,
+    };
+    let engine = async |site: &Site, scenario| recover(site, scenario, &setting).await;
+    let rehearsal = rehearse(&site, exercise, &engine, &setting).await;
+    if args.keep && !context.interrupt.is_cancelled() {
+        let kept = site.keep()?;
+        screen.note(&format!("the scratch cluster lies in {}", kept.display()));
+    }
+    Ok(rehearsal?)
+}

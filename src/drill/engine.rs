@@ -1,0 +1,187 @@
+//! The recovery that a rehearsal puts to the test: the very one that `recover` carries out, approved by itself.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::rehearsal::{Setting, unless_interrupted};
+use super::site::Site;
+use crate::config;
+use crate::id::Revision;
+use crate::manifest::Finding;
+use crate::recovery::choices::Choices;
+use crate::recovery::execute::{self, Operator};
+use crate::recovery::judge::{Condition, Diagnosis, judge};
+use crate::recovery::look::{backups, look_settled};
+use crate::recovery::plan::{Plan, Situation, plan};
+use crate::recovery::playbook::{Playbook, Way};
+use crate::recovery::report::Recovered;
+use crate::recovery::{Observation, Scenario};
+
+/// Why the recovery of a scratch cluster stopped.
+#[expect(missing_docs, reason = "the messages name the fields")]
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Somebody stopped it before it began.
+    #[error("interrupted")]
+    Interrupted,
+
+    /// What is seen speaks for something else, or against the plan.
+    #[error("{verdict}; refused: {}", .reasons.join("; "))]
+    Refused {
+        verdict: String,
+        reasons: Vec<String>,
+    },
+
+    /// Not to be expected of a name that is ours.
+    #[error("the scratch cluster has no name")]
+    Name { source: config::Error },
+
+    /// A step failed.
+    #[error("it did not come to its end")]
+    Execute { source: execute::Error },
+}
+
+/// What a recovery tells of itself.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Account {
+    /// How long it took until the cluster was judged.
+    #[serde(skip)]
+    pub judged_in: Duration,
+    /// What the judgement came to.
+    pub condition: Option<Condition>,
+    /// The same, in a sentence.
+    pub verdict: String,
+    /// The way out that was taken.
+    pub way: Option<Way>,
+    /// The newest revision that came with it, where the cluster began anew.
+    pub snapshot_revision: Option<Revision>,
+    /// What its own last look held against the cluster.
+    #[serde(skip)]
+    pub findings: Vec<Finding>,
+}
+
+/// Says yes to what a playbook asks; does nothing by hand.
+struct Approving;
+
+impl Operator for Approving {
+    fn confirm(&self, _: &str) -> bool {
+        true
+    }
+
+    fn by_hand(&self, _: &str, _: &str) -> bool {
+        false
+    }
+}
+
+/// Looks at the scratch cluster, judges it, plans, and carries the plan out. Its journal lies with the cluster's files.
+///
+/// A member that does not start on data that look whole is replaced, as a person would do it.
+///
+/// # Errors
+/// If the plan is refused, a step fails, or somebody stops it.
+pub async fn recover(
+    site: &Site,
+    scenario: Scenario,
+    setting: &Setting<'_>,
+) -> Result<Account, Error> {
+    let began = Instant::now();
+    let observation = look(site, setting).await?;
+    let diagnosis = judge(&observation);
+    let judged_in = began.elapsed();
+    let choices = Choices {
+        member: other_data(&diagnosis),
+        ..Choices::of(scenario)
+    };
+    let first = plan_for(site, &observation, &choices)?;
+    let mut way = first.way;
+    let mut recovered = carry_out(site, &choices, &first, setting).await;
+    let does_not_start = recovered.is_err() && !setting.interrupt.is_cancelled();
+    if let (true, Some(Way::Restart), Some(_)) = (does_not_start, first.way, &first.target) {
+        let choices = Choices {
+            member: first.target,
+            way: Some(Way::Replace),
+            ..choices
+        };
+        let second = plan_for(site, &look(site, setting).await?, &choices)?;
+        way = second.way;
+        recovered = carry_out(site, &choices, &second, setting).await;
+    }
+    let recovered = recovered?;
+    Ok(Account {
+        judged_in,
+        condition: Some(diagnosis.condition()),
+        verdict: diagnosis.verdict,
+        way,
+        snapshot_revision: recovered.snapshot_revision,
+        findings: broken_promises(&recovered),
+    })
+}
+
+async fn look(site: &Site, setting: &Setting<'_>) -> Result<Observation, Error> {
+    let look = look_settled(site.config(), site.access(), setting.now, PATIENT_LIMIT);
+    let look = unless_interrupted(setting.interrupt, look).await;
+    look.ok_or(Error::Interrupted)
+}
+
+/// The plan, if nothing speaks against it.
+fn plan_for(site: &Site, observation: &Observation, choices: &Choices) -> Result<Plan, Error> {
+    let plan = plan(&Situation {
+        observation,
+        nodes: &site.config().nodes,
+        choices,
+        playbook: &Playbook::embedded(choices.scenario),
+    });
+    match plan.refused.is_empty() {
+        true => Ok(plan),
+        false => Err(Error::Refused {
+            verdict: judge(observation).verdict,
+            reasons: plan.refused,
+        }),
+    }
+}
+
+async fn carry_out(
+    site: &Site,
+    choices: &Choices,
+    plan: &Plan,
+    setting: &Setting<'_>,
+) -> Result<Recovered, Error> {
+    let config = site.config();
+    let cluster = config.cluster.folder();
+    let cluster = cluster.map_err(|source| Error::Name { source })?;
+    let backups = backups(config).await.and_then(Result::ok);
+    let request = execute::Request {
+        cluster: &cluster,
+        nodes: &config.nodes,
+        access: site.access(),
+        backups: backups.as_ref().map(|(folder, catalog)| (folder, catalog)),
+        state_dir: &site.directory().join("state"),
+        operator: &Approving,
+        progress: setting.progress,
+        now: setting.now,
+        interrupt: setting.interrupt,
+    };
+    let recovered = execute::recover(&request, choices, plan).await;
+    recovered.map_err(|source| Error::Execute { source })
+}
+
+/// The member whose data differ from the others': it runs and looks well, so that it has to be named.
+fn other_data(diagnosis: &Diagnosis) -> Option<String> {
+    let mut found = diagnosis.conditions.iter();
+    let odd = found.find(|found| found.condition == Condition::SilentCorruption)?;
+    odd.members.first().cloned()
+}
+
+fn broken_promises(recovered: &Recovered) -> Vec<Finding> {
+    let broken = recovered.invariants.iter();
+    let broken = broken.filter(|invariant| invariant.ok == Some(false));
+    broken
+        .map(|invariant| {
+            let seen = invariant.evidence.join("; ");
+            let message = format!("{} {}: {seen}", invariant.code, invariant.title);
+            Finding::error("invariant", message)
+        })
+        .collect()
+}

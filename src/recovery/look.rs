@@ -1,0 +1,109 @@
+//! A look at a whole cluster by its configuration: its members, its nodes, its backups, all at once.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use tokio::time::{sleep, timeout};
+
+use super::actions;
+use super::judge::{Condition, judge};
+use super::observation::Observation;
+use super::observe::{self, Nodes, observe};
+use crate::catalog::Catalog;
+use crate::config::{Config, Node, Reach};
+use crate::etcd::Access;
+use crate::host::Host;
+use crate::node::{Answer, Inspected};
+use crate::progress::told;
+use crate::repository::{Error as RepositoryError, Folder, Mode, Repository};
+
+/// How long an election may take: three of etcd's largest usual election timeouts.
+const ELECTION: Duration = Duration::from_secs(15);
+/// How long to rest between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What is left of the time when the nodes are given up: what they said must still be put together.
+const MARGIN: Duration = Duration::from_millis(300);
+
+/// Looks once, within `limit`; members get four seconds of it at most, nodes and backups all of it.
+pub async fn look(
+    config: &Config,
+    access: &Access,
+    now: DateTime<Utc>,
+    limit: Duration,
+) -> Observation {
+    let request = observe::Request {
+        access,
+        nodes: &config.nodes,
+        now,
+        limit,
+    };
+    let backups = async {
+        let opened = backups(config).await;
+        opened.map(|opened| opened.map(|(_, catalog)| catalog))
+    };
+    let nodes = inspect_all(&config.nodes, limit.saturating_sub(MARGIN));
+    observe(&request, nodes, backups).await
+}
+
+/// Looks, and again as long as enough members are alive to elect a leader and have none: a recovery that begins before the
+/// election has ended would take one lost member for a lost majority. Gives up after three of the largest usual election timeouts.
+pub async fn look_settled(
+    config: &Config,
+    access: &Access,
+    now: fn() -> DateTime<Utc>,
+    limit: Duration,
+) -> Observation {
+    let began = Instant::now();
+    loop {
+        let observation = look(config, access, now(), limit).await;
+        let may_pass = matches!(
+            judge(&observation).condition(),
+            Condition::ElectionUnderWay | Condition::LeaderLost
+        );
+        let waits = may_pass && !observation.quorum.reads;
+        if !waits || began.elapsed() > ELECTION {
+            return observation;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// The backups of the cluster; `None` where there is no repository to look at.
+pub async fn backups(config: &Config) -> Option<Result<(Folder, Catalog), String>> {
+    let load = async {
+        let name = config.cluster.folder().map_err(|error| told(&error))?;
+        let repository = match Repository::open(&config.repository, Mode::Existing) {
+            Err(RepositoryError::NotConfigured) => return Ok(None),
+            repository => repository.map_err(|error| told(&error))?,
+        };
+        let folder = repository.folder(&name);
+        let catalog = Catalog::load(&folder).await.map_err(|error| told(&error))?;
+        Ok(Some((folder, catalog)))
+    };
+    load.await.transpose()
+}
+
+/// Inspects every node that a program gets to, each within a time of its own.
+async fn inspect_all(nodes: &[Node], limit: Duration) -> Nodes {
+    let reachable = nodes
+        .iter()
+        .filter(|node| node.reach != Reach::Manual && node.data_dir.is_some());
+    let looks =
+        reachable.map(|node| async move { (node.name.clone(), inspect(node, limit).await) });
+    join_all(looks).await.into_iter().collect()
+}
+
+async fn inspect(node: &Node, limit: Duration) -> Result<Inspected, String> {
+    let host = Host::of(node).map_err(|error| told(&error))?;
+    match timeout(limit, host.perform(&actions::inspect(node, true))).await {
+        Ok(Ok(Answer::Inspected(inspected))) => Ok(*inspected),
+        Ok(Ok(other)) => Err(format!("it answered something else: {other:?}")),
+        Ok(Err(error)) => Err(told(&error)),
+        Err(_) => Err(format!(
+            "no answer within {}",
+            humantime::format_duration(limit)
+        )),
+    }
+}
