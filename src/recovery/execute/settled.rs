@@ -49,7 +49,8 @@ pub(super) fn is_settled(kind: Kind, data: Data, running: Running) -> bool {
     let runs = matches!(running, Running::Running | Running::Frozen);
     match kind {
         // What runs on the new data is not to be stopped again.
-        Kind::Stop | Kind::StopSource => data == Data::New || !runs,
+        // Where no data are, it may have been cut short before it made a place for them.
+        Kind::Stop | Kind::StopSource => data == Data::New || (data == Data::Old && !runs),
         Kind::SendSnapshot | Kind::Stage | Kind::Place => data == Data::New,
         Kind::SetAside => data != Data::Old,
         Kind::Start => runs,
@@ -79,6 +80,7 @@ mod tests {
         for kind in [Kind::Stop, Kind::SetAside, Kind::Stage, Kind::Place] {
             assert!(!is_settled(kind, Data::Old, Running::Running), "{kind}");
         }
+        assert!(!is_settled(Kind::Stop, Data::None, Running::Stopped));
         assert!(is_settled(Kind::SetAside, Data::None, Running::Stopped));
         assert!(!is_settled(Kind::Place, Data::None, Running::Stopped));
         assert!(!is_settled(Kind::Start, Data::New, Running::Stopped));
