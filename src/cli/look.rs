@@ -1,12 +1,14 @@
 //! A look at the whole cluster: its members, its nodes, its backups, all at once.
 
+use std::time::Duration;
+
 use etcdrx::catalog::Catalog;
 use etcdrx::config::{Config, DEFAULT_ENDPOINT, Node, Reach};
 use etcdrx::etcd::Access;
 use etcdrx::host::Host;
 use etcdrx::node::{Answer, Inspected};
 use etcdrx::progress::told;
-use etcdrx::recovery::observe::{self, LIMIT, NODE_LIMIT, Nodes, observe};
+use etcdrx::recovery::observe::{self, MARGIN, Nodes, observe};
 use etcdrx::recovery::{Observation, inspection};
 use etcdrx::repository::{Error as RepositoryError, Folder, Mode, Repository};
 use futures_util::future::join_all;
@@ -25,20 +27,25 @@ pub(super) fn with_node_endpoints(mut config: Config) -> Config {
     config
 }
 
-/// Looks, within the time that a person waits.
-pub(super) async fn look(config: &Config, access: &Access) -> Observation {
+/// Looks, within `limit`.
+pub(super) async fn look(config: &Config, access: &Access, limit: Duration) -> Observation {
     let request = observe::Request {
         access,
         nodes: &config.nodes,
         now: now(),
-        limit: LIMIT,
+        limit,
     };
     let backups = async {
         backups(config)
             .await
             .map(|opened| opened.map(|(_, catalog)| catalog))
     };
-    observe(&request, inspect_all(&config.nodes), backups).await
+    observe(
+        &request,
+        inspect_all(&config.nodes, limit.saturating_sub(MARGIN)),
+        backups,
+    )
+    .await
 }
 
 /// The backups of the cluster; `None` where there is no repository to look at.
@@ -57,23 +64,24 @@ pub(super) async fn backups(config: &Config) -> Option<Result<(Folder, Catalog),
 }
 
 /// Inspects every node that a program gets to, each within a time of its own.
-async fn inspect_all(nodes: &[Node]) -> Nodes {
+async fn inspect_all(nodes: &[Node], limit: Duration) -> Nodes {
     let reachable = nodes
         .iter()
         .filter(|node| node.reach != Reach::Manual && node.data_dir.is_some());
-    let looks = reachable.map(|node| async move { (node.name.clone(), inspect(node).await) });
+    let looks =
+        reachable.map(|node| async move { (node.name.clone(), inspect(node, limit).await) });
     join_all(looks).await.into_iter().collect()
 }
 
-async fn inspect(node: &Node) -> Result<Inspected, String> {
+async fn inspect(node: &Node, limit: Duration) -> Result<Inspected, String> {
     let host = Host::of(node).map_err(|error| told(&error))?;
-    match timeout(NODE_LIMIT, host.perform(&inspection(node))).await {
+    match timeout(limit, host.perform(&inspection(node))).await {
         Ok(Ok(Answer::Inspected(inspected))) => Ok(*inspected),
         Ok(Ok(other)) => Err(format!("it answered something else: {other:?}")),
         Ok(Err(error)) => Err(told(&error)),
         Err(_) => Err(format!(
             "no answer within {}",
-            humantime::format_duration(NODE_LIMIT)
+            humantime::format_duration(limit)
         )),
     }
 }

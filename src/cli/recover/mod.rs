@@ -12,6 +12,7 @@ use etcdrx::config::Config;
 use etcdrx::etcd::Access;
 use etcdrx::recovery::Scenario;
 use etcdrx::recovery::execute::{Request, recover, resume};
+use etcdrx::recovery::observe::PATIENT_LIMIT;
 use etcdrx::recovery::plan::{Plan, Situation, plan};
 use etcdrx::recovery::playbook::{Playbook, Way};
 use etcdrx::recovery::report::Recovered;
@@ -120,7 +121,7 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
         return Ok(report(context, &recovered));
     }
     let looked = context
-        .or_stop(look::look(&setup.config, &setup.access))
+        .or_stop(look::look(&setup.config, &setup.access, PATIENT_LIMIT))
         .await?;
     let Some(choices) = choose::choices(context, args, &looked)? else {
         return Ok(Exit::Done);
