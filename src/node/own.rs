@@ -5,7 +5,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::{Uid, User};
+
+use super::action::Directories;
+use super::flags::manifest_now;
+use super::service::systemd;
 use super::{Error, program, sync_parent, writing};
+use crate::config::{EtcdFlags, Service};
 
 /// Where the kernel shows that `SELinux` decides.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
@@ -31,6 +37,71 @@ pub(super) fn make(path: &Path) -> Result<bool, Error> {
     give(path, (owner.uid(), owner.gid()))?;
     sync_parent(path)?;
     Ok(true)
+}
+
+/// Sees to it that etcd has a data directory of its own where a lost disk took it along. Data that are there stay as they are.
+///
+/// It belongs to the user that the service names (`User=` of a unit, `runAsUser` of a pod), or to whom the log's directory or the
+/// directory around it belongs: on one of another user etcd ends at once with `permission denied`.
+pub(super) async fn furnish(
+    service: &Service,
+    directories: &Directories,
+) -> Result<Vec<String>, Error> {
+    let path = &directories.data_dir;
+    if holds_data(path) {
+        return Ok(Vec::new());
+    }
+    let mut evidence = Vec::new();
+    if make(path)? {
+        evidence.push(format!("{} was missing, and was made", path.display()));
+    }
+    let log = directories.wal_dir.as_ref();
+    let log = log.and_then(|log| fs::metadata(log).ok());
+    let owner = user_of(service).await;
+    let owner = owner.or_else(|| log.map(|log| (log.uid(), log.gid())));
+    if let Some((uid, gid)) = owner
+        && give(path, (uid, gid))?
+    {
+        evidence.push(format!("{} was given to {uid}:{gid}", path.display()));
+    }
+    Ok(evidence)
+}
+
+/// Whether anything lies in a data directory that is not of a recovery under way.
+fn holds_data(path: &Path) -> bool {
+    let mut entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let is_ours = |name: &str| name.trim_start_matches('.').starts_with("etcdrx-");
+    // A disk that was just formatted holds the latter.
+    entries.any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        !is_ours(&name) && name != "lost+found"
+    })
+}
+
+/// The user that the service runs etcd as, with its group; `None` where it says nothing, or names one that is not known here.
+async fn user_of(service: &Service) -> Option<(u32, u32)> {
+    let settings = match service {
+        Service::Systemd { unit } => {
+            let text = systemd::text(unit).await.ok()?;
+            EtcdFlags::from_unit_alone(&text, &|path| fs::read_to_string(path).ok())
+        }
+        Service::StaticPod { manifest } => {
+            let manifest = manifest_now(manifest);
+            let text = fs::read_to_string(&manifest).ok()?;
+            EtcdFlags::from_manifest(&text, &manifest.display().to_string()).ok()?
+        }
+        Service::Command { .. } => return None,
+    };
+    let user = settings.user?;
+    let known = match user.parse() {
+        Ok(uid) => User::from_uid(Uid::from_raw(uid)),
+        Err(_) => User::from_name(&user),
+    };
+    let known = known.ok().flatten();
+    let uid = known.as_ref().map(|user| user.uid.as_raw());
+    let gid = known.map_or(0, |user| user.gid.as_raw());
+    Some((uid.or_else(|| user.parse().ok())?, gid))
 }
 
 /// Gives one file or directory away, if it is another's; says whether it was.

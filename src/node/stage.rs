@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::action::{Action, Answer, Directories, NewCluster};
 use super::aside::{beside, ensure_movable, ensure_unheld, exists, moved, rename};
 use super::journal::{self, Event, journal_of};
-use super::own::own_like;
+use super::own::{make, own_like};
 use super::{Error, done, writing};
 use crate::datadir::build::SET_ASIDE;
 use crate::datadir::edit::Edits;
@@ -85,6 +85,8 @@ pub(super) async fn stage(
         return Ok(answer);
     }
     staged.remove()?;
+    // A lost disk took it along; made by the restore, it would belong to whoever runs this.
+    make(&directories.data_dir)?;
     let cluster = order.cluster;
     let membership = Membership::parse(&cluster.initial_cluster, &cluster.token);
     let membership = membership.map_err(|source| Error::Membership { source })?;

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::action::{Answer, Directories, Running};
 use super::process::{Process, held};
 use super::service::{self, State};
-use super::{Error, done};
+use super::{Error, done, own};
 use crate::config::Service;
 use crate::progress::{Event, Progress};
 
@@ -24,7 +24,8 @@ const FROZEN_SHORT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a killed process may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(15);
 
-/// Ends etcd, and returns when nothing holds the member's files any more.
+/// Ends etcd, and returns when nothing holds the member's files any more. Where a lost disk took the data directory along, there is
+/// one again, that etcd may write to.
 pub(super) async fn stop(
     service: &Service,
     directories: &Directories,
@@ -32,15 +33,27 @@ pub(super) async fn stop(
     run: &str,
     progress: &dyn Progress,
 ) -> Result<Answer, Error> {
+    let (ended, mut evidence) = end(service, directories, kill, run, progress).await?;
+    let furnished = own::furnish(service, directories).await?;
+    let changed = ended || !furnished.is_empty();
+    evidence.extend(furnished);
+    Ok(done(changed, evidence))
+}
+
+/// Ends etcd, and says whether it had to, and what was seen.
+async fn end(
+    service: &Service,
+    directories: &Directories,
+    kill: bool,
+    run: &str,
+    progress: &dyn Progress,
+) -> Result<(bool, Vec<String>), Error> {
     let begin = Instant::now();
     let before = service::state(service).await?;
     let processes = processes(&before, directories);
     let is_stopped = |state: &State| state.is_held_off && state.running != Running::Running;
     if is_stopped(&before) && is_gone(&processes, directories)? {
-        return Ok(done(
-            false,
-            vec!["etcd is stopped, and stays so".to_owned()],
-        ));
+        return Ok((false, vec!["etcd is stopped, and stays so".to_owned()]));
     }
     progress.event(Event::Stage("stopping etcd".to_owned()));
     let mut evidence = match is_stopped(&before) {
@@ -75,7 +88,7 @@ pub(super) async fn stop(
         "nothing holds the database or the log in {}, after {elapsed} ms",
         directories.data_dir.display()
     ));
-    Ok(done(true, evidence))
+    Ok((true, evidence))
 }
 
 /// Starts etcd and returns at once.

@@ -77,13 +77,14 @@ async fn a_host_without_sshd_is_named_and_nothing_is_done_to_the_others() {
     require!("sshd");
     let mut hosts = Hosts::of(&tools::newest_etcd()).await;
     let written = hosts.write("before", 20).await;
-    hosts.stop_sshd(2);
+    let lost = hosts.follower().await;
+    hosts.stop_sshd(lost);
 
     // Its member serves on: that is no disaster, and no health that anybody could vouch for.
     let (seen, _) = hosts.diagnose();
-    hosts.lose(2, true);
+    hosts.lose(lost, true);
     let refused = hosts.dry_run(&["--scenario", "follower"]);
-    hosts.restart_sshd(2);
+    hosts.restart_sshd(lost);
     hosts.recover(&["--scenario", "follower"]);
 
     assert_eq!(seen["condition"], "partly-seen", "{seen:#}");
@@ -92,7 +93,8 @@ async fn a_host_without_sshd_is_named_and_nothing_is_done_to_the_others() {
     assert_eq!(refused.code, 4, "{refused:?}");
     let why = refused.json()["refused"].to_string();
     assert!(
-        why.contains("the node of etcd-3 cannot be reached") && why.contains("Connection refused"),
+        why.contains(&format!("the node of {} cannot be reached", member(lost)))
+            && why.contains("Connection refused"),
         "{why}"
     );
     hosts.assert_hold(&[0, 1, 2], &written).await;

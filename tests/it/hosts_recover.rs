@@ -9,7 +9,8 @@ async fn a_follower_whose_disk_is_lost_is_replaced_over_ssh() {
     require!("sshd");
     let hosts = Hosts::of(&tools::newest_etcd()).await;
     let written = hosts.write("before", 40).await;
-    hosts.lose(2, true);
+    let lost = hosts.follower().await;
+    hosts.lose(lost, true);
 
     let (seen, _) = hosts.diagnose();
     let report = hosts.recover(&["--scenario", "follower"]);
@@ -17,7 +18,7 @@ async fn a_follower_whose_disk_is_lost_is_replaced_over_ssh() {
     assert_eq!(seen["scenario"], "follower", "{seen:#}");
     assert_eq!(report["lost_revisions"], 0, "{report:#}");
     hosts.assert_hold(&[0, 1, 2], &written).await;
-    assert_eq!(names(&hosts.path(2, "data")), ["member"]);
+    assert_eq!(names(&hosts.path(lost, "data")), ["member"]);
     let (seen, _) = hosts.diagnose();
     assert_eq!(seen["condition"], "healthy", "{seen:#}");
 }

@@ -138,6 +138,17 @@ impl Hosts {
         program::run(command, LIMIT).success();
     }
 
+    /// A host whose member does not lead.
+    pub(crate) async fn follower(&self) -> usize {
+        let mut client = self.client(0).await.expect("the member answers");
+        let status = client.status().await.unwrap();
+        let own = status.header().map(etcd_client::ResponseHeader::member_id);
+        match own == Some(status.leader()) {
+            true => 1,
+            false => 0,
+        }
+    }
+
     /// A member, asked directly; `None` where it does not answer a read with quorum.
     pub(crate) async fn read(&self, host: usize) -> Option<BTreeMap<String, String>> {
         let read = async {

@@ -1,7 +1,7 @@
 //! etcd as a unit. No systemd runs here: `node_stand_ins/systemctl` stands in for it, with real units and a real etcd.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use etcdrx::config::{Service, Settings};
@@ -157,6 +157,25 @@ async fn a_unit_tells_its_process_its_flags_and_its_log() {
         run: RUN.to_owned(),
     };
     assert_ends(&unit.node.run(&unknown), 2, &["systemd knows no unit etdc"]);
+}
+
+/// etcd ends at once on a directory that it may not write to.
+#[test]
+fn a_lost_directory_comes_back_as_that_of_the_user_of_the_unit() {
+    if !nix::unistd::geteuid().is_root() {
+        return tools::skip(&tools::function_name!(), "root");
+    }
+    let unit = Unit::below(
+        "usr/lib/systemd/system",
+        "--config-file CONFIG",
+        "User=1001\n",
+    );
+
+    assert!(unit.node.changed(&unit.stop()));
+    assert!(!unit.node.changed(&unit.stop()), "a second time");
+
+    let made = fs::metadata(&unit.node.directories.data_dir).unwrap();
+    assert_eq!((made.uid(), made.mode() & 0o777), (1001, 0o700));
 }
 
 /// A drop-in beats the unit and its file of variables; the unit's own file stays as the package brought it.

@@ -74,6 +74,7 @@ mod tests {
         for kind in [Kind::Stop, Kind::SetAside, Kind::Stage, Kind::Place] {
             assert!(!is_settled(kind, Data::Old, Running::Running), "{kind}");
         }
+        assert!(!is_settled(Kind::Stop, Data::None, Running::Stopped));
         assert!(is_settled(Kind::SetAside, Data::None, Running::Stopped));
         assert!(!is_settled(Kind::Place, Data::None, Running::Stopped));
         assert!(!is_settled(Kind::Start, Data::New, Running::Stopped));

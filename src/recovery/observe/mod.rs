@@ -32,8 +32,12 @@ use crate::node::Inspected;
 /// How long an observation takes at most, where nothing else is said.
 pub const LIMIT: Duration = Duration::from_millis(4500);
 
-/// How long a look at one node takes at most: less than [`LIMIT`], so that one that hangs does not take the others' answers with it.
-pub const NODE_LIMIT: Duration = Duration::from_millis(4200);
+/// How long an observation takes at most that a plan rests on: a node that is busy, or gets our program for the first time over a slow
+/// line, is no lost node.
+pub const PATIENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How much sooner a look at one node ends, so that one that hangs does not take the others' answers with it.
+pub const MARGIN: Duration = Duration::from_millis(300);
 
 /// What a node answered, or why nobody could look; by the names of the configuration.
 pub type Nodes = BTreeMap<String, Result<Inspected, String>>;
