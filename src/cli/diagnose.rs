@@ -7,7 +7,6 @@ use etcdrx::config::Config;
 use etcdrx::recovery::directory::label;
 use etcdrx::recovery::judge::{Diagnosis, Found, judge};
 use etcdrx::recovery::observation::{Class, Member};
-use etcdrx::recovery::observe::LIMIT;
 use etcdrx::recovery::rank::{Candidate, Source};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -63,7 +62,7 @@ pub(super) async fn run(context: &Context<'_>, args: &DiagnoseArgs) -> Outcome {
 
 async fn look(config: &Config) -> Result<Diagnosis, Failure> {
     let access = open_access(config)?;
-    Ok(judge(&look::look(config, &access, LIMIT).await))
+    Ok(judge(&look::look(config, &access).await))
 }
 
 fn document(diagnosis: &Diagnosis) -> Value {

@@ -14,6 +14,7 @@ use crate::recovery::choices::Choices;
 use crate::recovery::execute::{self, Operator};
 use crate::recovery::judge::{Condition, Diagnosis, judge};
 use crate::recovery::look::{backups, look_settled};
+use crate::recovery::observe::PATIENT_LIMIT;
 use crate::recovery::plan::{Plan, Situation, plan};
 use crate::recovery::playbook::{Playbook, Way};
 use crate::recovery::report::Recovered;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use etcdrx::drill::{Plan, Site};
@@ -77,7 +77,22 @@ impl Scene {
             assert!(member.put_if_unchanged(&[put]).await.unwrap());
             written.insert(key, value);
         }
+        self.until_level().await;
         written
+    }
+
+    /// Waits until every member has what was acknowledged: a quorum without the one that is left may have been enough.
+    async fn until_level(&self) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let revisions: Vec<_> = self.site.statuses().await;
+            let revisions: Vec<_> = revisions.iter().flatten().map(|one| one.revision).collect();
+            if revisions.iter().all(|one| *one == revisions[0]) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{revisions:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn client(&self, endpoints: &[String]) -> etcdrx::etcd::Member {
