@@ -53,6 +53,7 @@ async fn main() {
     bring_back(&mut cluster, &etcdrx).await;
 
     drop(cluster);
+    rehearse(&etcdrx, &release.etcd());
     conclude();
 }
 
@@ -144,12 +145,32 @@ async fn bring_back(cluster: &mut Cluster, etcdrx: &Etcdrx) {
     assert_eq!(keys.count(), 6000, "all of them were in the backup");
 }
 
+/// A majority is lost on a scratch cluster of the program's own, and comes back by the same code that a site would use.
+fn rehearse(etcdrx: &Etcdrx, etcd: &Path) {
+    say(
+        "A rehearsal: another cluster loses two of three members under load, and is recovered from the survivor",
+    );
+    let etcd = etcd.display().to_string();
+    let drill = [
+        "drill",
+        "recovery",
+        "--scenario",
+        "majority",
+        "--writers",
+        "4",
+    ];
+    show(
+        etcdrx,
+        &[&drill[..], &["--etcd", &etcd, "--quiet"]].concat(),
+    );
+}
+
 fn conclude() {
     say("Done");
     println!(
         "A three-member cluster was given its certificates, started, backed up three times while it was written to, and stopped again.\n\
          Every backup was read back before it was listed, and verified once more after. Then all members lost their data,\n\
-         and came back from the newest backup with every key.\n\n\
+         and came back from the newest backup with every key. A second cluster lost its majority and was recovered from the survivor.\n\n\
          What to try next, in the folder .demo:\n  \
          etcdrx show                          one backup, with its digests and its history\n  \
          etcdrx snapshot keys latest          the keys in it; `get`, `diff` and `extract` show more\n  \

@@ -237,14 +237,28 @@ async fn fill_up(site: &Site) -> Result<(), Error> {
     }
 }
 
-/// Changes a byte in the middle of what the newest file of a log holds.
+/// Changes the last byte of a record in the middle of what the newest file of a log holds.
+///
+/// Not one of its length: then what follows looks as if it had never been flushed, and etcd cuts it off without a word.
 fn flip_a_byte(wal_dir: &Path) -> io::Result<()> {
     let facts = wal::read(wal_dir).map_err(io::Error::other)?;
-    let end: (PathBuf, u64) = (facts.end.file, facts.end.offset);
-    let file = fs::File::options().read(true).write(true).open(end.0)?;
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(facts.end.file)?;
+    let (mut last, mut next) = (0, 0);
+    while next < facts.end.offset / 2 {
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, next)?;
+        // As etcd frames records: seven bytes of length, and one that says how many bytes fill it up to a multiple of eight.
+        let word = u64::from_le_bytes(word);
+        let length = word & 0x00ff_ffff_ffff_ffff;
+        last = next + 8 + length - 1;
+        next += 8 + length.next_multiple_of(8);
+    }
     let mut byte = [0];
-    file.read_exact_at(&mut byte, end.1 / 2)?;
-    file.write_all_at(&[byte[0] ^ 0x10], end.1 / 2)
+    file.read_exact_at(&mut byte, last)?;
+    file.write_all_at(&[byte[0] ^ 0x10], last)
 }
 
 /// Changes a byte of the first value that the first client wrote, wherever it stands: pages have no checksums.

@@ -14,6 +14,7 @@ use crate::recovery::choices::Choices;
 use crate::recovery::execute::{self, Operator};
 use crate::recovery::judge::{Condition, Diagnosis, judge};
 use crate::recovery::look::{backups, look_settled};
+use crate::recovery::observation::Class;
 use crate::recovery::observe::PATIENT_LIMIT;
 use crate::recovery::plan::{Plan, Situation, plan};
 use crate::recovery::playbook::{Playbook, Way};
@@ -54,8 +55,8 @@ pub struct Account {
     pub condition: Option<Condition>,
     /// The same, in a sentence.
     pub verdict: String,
-    /// The way out that was taken.
-    pub way: Option<Way>,
+    /// The ways out that were taken, one after the other; most often it is one.
+    pub ways: Vec<Way>,
     /// The newest revision that came with it, where the cluster began anew.
     pub snapshot_revision: Option<Revision>,
     /// What its own last look held against the cluster.
@@ -78,7 +79,8 @@ impl Operator for Approving {
 
 /// Looks at the scratch cluster, judges it, plans, and carries the plan out. Its journal lies with the cluster's files.
 ///
-/// A member that does not start on data that look whole is replaced, as a person would do it.
+/// It goes on as a person would: a member that does not start on data that look whole is replaced, and so is one that a restarted
+/// majority still lacks.
 ///
 /// # Errors
 /// If the plan is refused, a step fails, or somebody stops it.
@@ -95,28 +97,56 @@ pub async fn recover(
         member: other_data(&diagnosis),
         ..Choices::of(scenario)
     };
-    let first = plan_for(site, &observation, &choices)?;
-    let mut way = first.way;
-    let mut recovered = carry_out(site, &choices, &first, setting).await;
-    let does_not_start = recovered.is_err() && !setting.interrupt.is_cancelled();
-    if let (true, Some(Way::Restart), Some(_)) = (does_not_start, first.way, &first.target) {
-        let choices = Choices {
-            member: first.target,
-            way: Some(Way::Replace),
-            ..choices
+    let mut plan = plan_for(site, &observation, &choices)?;
+    let mut recovered = carry_out(site, &choices, &plan, setting).await;
+    let mut ways: Vec<Way> = plan.way.into_iter().collect();
+    // More rounds than members would go round in circles.
+    for _ in &site.members {
+        let Some(choices) = next_round(site, &plan, recovered.as_ref(), setting).await? else {
+            break;
         };
-        let second = plan_for(site, &look(site, setting).await?, &choices)?;
-        way = second.way;
-        recovered = carry_out(site, &choices, &second, setting).await;
+        plan = plan_for(site, &look(site, setting).await?, &choices)?;
+        ways.extend(plan.way);
+        recovered = carry_out(site, &choices, &plan, setting).await;
     }
     let recovered = recovered?;
     Ok(Account {
         judged_in,
         condition: Some(diagnosis.condition()),
         verdict: diagnosis.verdict,
-        way,
+        ways,
         snapshot_revision: recovered.snapshot_revision,
         findings: broken_promises(&recovered),
+    })
+}
+
+/// What a person would do next: replace the member that does not start; and after a restart of the majority mend whoever is
+/// still missing.
+async fn next_round(
+    site: &Site,
+    plan: &Plan,
+    recovered: Result<&Recovered, &Error>,
+    setting: &Setting<'_>,
+) -> Result<Option<Choices>, Error> {
+    if plan.way != Some(Way::Restart) || setting.interrupt.is_cancelled() {
+        return Ok(None);
+    }
+    Ok(match (&plan.target, recovered) {
+        (Some(target), Err(_)) => Some(Choices {
+            member: Some(target.clone()),
+            way: Some(Way::Replace),
+            ..Choices::of(plan.scenario)
+        }),
+        (None, Ok(_)) => {
+            let observation = look(site, setting).await?;
+            let mut ill = observation.members.iter();
+            let ill = ill.find(|member| member.listed && member.class != Class::Ok);
+            ill.map(|member| Choices {
+                member: Some(member.name.clone()),
+                ..Choices::of(Scenario::Follower)
+            })
+        }
+        _ => None,
     })
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct RecoveryArgs {
     #[arg(long)]
     pub(crate) tls: bool,
 
-    /// How its members are broken [default: kill for leader, full for space, else disk-loss]
+    /// How its members are broken [default: kill for leader, full for nospace, else disk-loss]
     #[arg(long = "break", value_name = "HOW")]
     pub(crate) breakage: Option<Break>,
 

@@ -77,31 +77,16 @@ impl Told<'_> {
     /// Everything, for a person.
     pub(super) fn text(&self) -> String {
         let rehearsal = self.rehearsal;
-        let (account, compared) = (&rehearsal.account, &rehearsal.compared);
-        let way = account.way.map(|way| format!(", by way of `{way}`"));
-        let mut lines = vec![
-            format!(
-                "broken     {} of {} members ({}): {}",
-                rehearsal.broken.len(),
-                self.members,
-                rehearsal.broken.join(", "),
-                rehearsal.exercise.breakage
-            ),
-            format!(
-                "judged     after {}: {}",
-                seconds(rehearsal.judged_after),
-                account.verdict
-            ),
-            format!(
-                "recovered  after {}{}",
-                seconds(rehearsal.recovered_after),
-                way.unwrap_or_default()
-            ),
-            format!(
-                "served     after {}; no write was acknowledged for {}",
-                seconds(rehearsal.served_after),
-                seconds(rehearsal.longest_gap)
-            ),
+        let compared = &rehearsal.compared;
+        let mut lines = vec![format!(
+            "broken     {} of {} members ({}): {}",
+            rehearsal.broken.len(),
+            self.members,
+            rehearsal.broken.join(", "),
+            rehearsal.exercise.breakage
+        )];
+        lines.extend(self.course());
+        lines.extend([
             format!(
                 "writes     {} acknowledged and {} without an answer until then, from {} clients",
                 rehearsal.acknowledged, rehearsal.ambiguous, rehearsal.exercise.writers
@@ -111,7 +96,7 @@ impl Told<'_> {
                 compared.kept, compared.appeared
             ),
             format!("lost       {}", self.lost()),
-        ];
+        ]);
         if let Some(until) = rehearsal.until {
             lines.push(format!(
                 "gone       {}: written after revision {until}, of which no copy was left",
@@ -137,6 +122,35 @@ impl Told<'_> {
         lines.join("\n")
     }
 
+    /// How it went, where it came to its end.
+    fn course(&self) -> Vec<String> {
+        let rehearsal = self.rehearsal;
+        let account = &rehearsal.account;
+        let ways = account.ways.iter().map(|way| format!("`{way}`"));
+        let ways: Vec<String> = ways.collect();
+        if ways.is_empty() {
+            let after = seconds(rehearsal.recovered_after);
+            return vec![format!("recovered  no; it gave up after {after}")];
+        }
+        vec![
+            format!(
+                "judged     after {}: {}",
+                seconds(rehearsal.judged_after),
+                account.verdict
+            ),
+            format!(
+                "recovered  after {}, by way of {}",
+                seconds(rehearsal.recovered_after),
+                ways.join(", then ")
+            ),
+            format!(
+                "served     after {}; no write was acknowledged for {}",
+                seconds(rehearsal.served_after),
+                seconds(rehearsal.longest_gap)
+            ),
+        ]
+    }
+
     /// Everything, for machines.
     pub(super) fn document(&self) -> Value {
         let rehearsal = self.rehearsal;
@@ -151,7 +165,7 @@ impl Told<'_> {
             "seed": self.seed,
             "etcd_version": self.etcd_version,
             "condition": rehearsal.account.condition,
-            "way": rehearsal.account.way,
+            "ways": rehearsal.account.ways,
             "judged_after_ms": in_ms(rehearsal.judged_after),
             "recovered_after_ms": in_ms(rehearsal.recovered_after),
             "served_after_ms": in_ms(rehearsal.served_after),
