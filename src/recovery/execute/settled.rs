@@ -48,8 +48,9 @@ pub(super) fn data(inspected: &Inspected, expected: Expected) -> Data {
 pub(super) fn is_settled(kind: Kind, data: Data, running: Running) -> bool {
     let runs = matches!(running, Running::Running | Running::Frozen);
     match kind {
-        // What runs on the new data is not to be stopped again.
-        Kind::Stop | Kind::StopSource => data == Data::New || !runs,
+        // What runs on the new data is not to be stopped again. Where no data are, it may have been cut short before it made a place
+        // for them.
+        Kind::Stop | Kind::StopSource => data == Data::New || (data == Data::Old && !runs),
         // Placing looks by itself, and takes away what a kill in the middle of it has left.
         Kind::SendSnapshot | Kind::Stage => data == Data::New,
         Kind::SetAside => data != Data::Old,
