@@ -165,7 +165,8 @@ pub async fn rehearse<E: StdError>(
     inflicted.map_err(|source| Error::Site { source })?;
     let broken_at = Instant::now();
     stage(format!("recovering: {}", exercise.scenario));
-    let mut written = rehearsal.recover(site, writers, recover, broken_at).await;
+    let recovering = Box::pin(rehearsal.recover(site, writers, recover, broken_at));
+    let mut written = recovering.await;
     if interrupt.is_cancelled() {
         return Err(Error::Interrupted);
     }
@@ -231,10 +232,11 @@ impl Rehearsal {
         // With a quorum clients go on, and may not notice; without one there is nothing to acknowledge.
         let goes_on = matches!(scenario, Scenario::Follower | Scenario::Leader);
         let (recovered, writers, mut written) = if goes_on {
-            let recovered = recover(site, scenario).await;
+            let recovered = Box::pin(recover(site, scenario)).await;
             (recovered, Some(writers), Written::default())
         } else {
-            let (recovered, written) = tokio::join!(recover(site, scenario), writers.stop());
+            let (recovered, written) =
+                tokio::join!(Box::pin(recover(site, scenario)), writers.stop());
             (recovered, None, written)
         };
         self.recovered_after = broken_at.elapsed();

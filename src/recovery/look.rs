@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::actions;
 use super::judge::{Condition, judge};
 use super::observation::Observation;
-use super::observe::{self, Nodes, observe};
+use super::observe::{self, MARGIN, Nodes, observe};
 use crate::catalog::Catalog;
 use crate::config::{Config, Node, Reach};
 use crate::etcd::Access;
@@ -22,9 +22,6 @@ use crate::repository::{Error as RepositoryError, Folder, Mode, Repository};
 const ELECTION: Duration = Duration::from_secs(15);
 /// How long to rest between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What is left of the time when the nodes are given up: what they said must still be put together.
-const MARGIN: Duration = Duration::from_millis(300);
 
 /// Looks once, within `limit`; members get four seconds of it at most, nodes and backups all of it.
 pub async fn look(
@@ -44,7 +41,8 @@ pub async fn look(
         opened.map(|opened| opened.map(|(_, catalog)| catalog))
     };
     let nodes = inspect_all(&config.nodes, limit.saturating_sub(MARGIN));
-    observe(&request, nodes, backups).await
+    // On the heap: everything is looked at at once.
+    Box::pin(observe(&request, nodes, backups)).await
 }
 
 /// Looks, and again as long as enough members are alive to elect a leader and have none: a recovery that begins before the

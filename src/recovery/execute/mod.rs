@@ -184,9 +184,7 @@ pub async fn recover(
     journal
         .add(&begun)
         .map_err(|source| Error::Journal { source })?;
-    Recovery::of(request, journal, &[begun])?
-        .go(&journals)
-        .await
+    Box::pin(Recovery::of(request, journal, &[begun])?.go(&journals)).await
 }
 
 /// Goes on with a run that was interrupted, killed, or failed.
@@ -201,7 +199,7 @@ pub async fn resume(request: &Request<'_>, run: &str) -> Result<Recovered, Error
     let mut recovery = Recovery::of(request, journal, &lines)?;
     recovery.is_resumed = true;
     recovery.note(Entry::Resumed)?;
-    recovery.go(&journals).await
+    Box::pin(recovery.go(&journals)).await
 }
 
 fn open(request: &Request<'_>) -> Result<Journals, Error> {

@@ -127,7 +127,8 @@ impl<'a> Recovery<'a> {
                     run: self.run.clone(),
                 });
             }
-            self.carry_out(group).await?;
+            // On the heap: with all kinds of steps in it, it is large.
+            Box::pin(self.carry_out(group)).await?;
         }
         let elapsed = (self.request.now)() - self.began_at;
         let elapsed_ms = u64::try_from(elapsed.num_milliseconds()).unwrap_or(0);
@@ -167,7 +168,7 @@ impl<'a> Recovery<'a> {
         let outcomes = join_all(
             group
                 .iter()
-                .map(|step| async move { this.step(step).await }),
+                .map(|step| async move { Box::pin(this.step(step)).await }),
         )
         .await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
