@@ -148,11 +148,11 @@ async fn nothing_is_touched_while_etcd_runs_on_it() {
 async fn what_stands_in_the_way_is_refused_and_nothing_half_is_left() {
     let node = Node::of(&tools::newest_etcd());
     let snapshot = node.begin().await;
+    assert_ends(&node.run(&node.place()), 4, &["has nothing staged"]);
+    assert!(node.changed(&node.stage(&snapshot)));
     assert_ends(&node.run(&node.place()), 4, &["is in use"]);
     node.changed(&node.stop(false));
 
-    assert_ends(&node.run(&node.place()), 4, &["has nothing staged"]);
-    assert!(node.changed(&node.stage(&snapshot)));
     assert_ends(&node.run(&node.place()), 4, &["member is there already"]);
     assert!(node.changed(&node.unstage()) && !node.changed(&node.unstage()));
     let damaged = node.workplace.path("damaged.db");
