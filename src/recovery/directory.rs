@@ -1,5 +1,6 @@
 //! What the data that lie on a member's node are good for: pure, from an inspection.
 
+use super::judge::last_words::{self, Meaning};
 use super::observation::{Class, Member, Observation};
 use crate::datadir::inspect::Inspection;
 use crate::node::DatabaseFacts;
@@ -73,6 +74,22 @@ fn needs_database(directory: &Inspection<DatabaseFacts>, code: &str) -> bool {
     code == "no-database" && directory.snap.is_some()
 }
 
+/// Whether etcd itself said, when it ended, that it will not come up on its data again: that tells more than the files do.
+fn gave_up(member: &Member) -> bool {
+    let log = member.node.as_ref().map(|node| node.process.log.as_slice());
+    let last_words = log.and_then(last_words::read).map(|(meaning, _)| meaning);
+    matches!(
+        last_words,
+        Some(Meaning::Removed | Meaning::Damaged | Meaning::Blank)
+    )
+}
+
+/// Whether a member's directory is its own, sound, and worth starting.
+#[must_use]
+pub fn is_whole(member: &Member) -> bool {
+    data(member) == Data::Intact && !gave_up(member)
+}
+
 /// The voters of the cluster: those whom the list names, or everybody known where there is none.
 #[must_use]
 pub fn voters(observation: &Observation) -> Vec<&Member> {
@@ -93,8 +110,10 @@ pub fn restartable(observation: &Observation) -> Vec<&Member> {
     let can_start = |member: &&Member| match member.class {
         Class::Ok | Class::NoLeader => true,
         // What runs has its data, unless a look at the node says otherwise: a blank one never counts.
-        Class::Starting | Class::Hung => matches!(data(member), Data::Intact | Data::Unseen),
-        Class::Dead => data(member) == Data::Intact,
+        Class::Hung => matches!(data(member), Data::Intact | Data::Unseen),
+        // It may be one that ends again and again.
+        Class::Starting => member.node.is_none() || is_whole(member),
+        Class::Dead => is_whole(member),
         Class::Unreachable | Class::Learner | Class::Foreign | Class::Refused => false,
     };
     voters(observation).into_iter().filter(can_start).collect()

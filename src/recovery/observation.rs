@@ -184,6 +184,29 @@ impl Observation {
         self.members.iter().find(|member| member.name == name)
     }
 
+    /// The cluster that most members say they belong to; where none answers, that of a directory.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<ClusterId> {
+        let most = self.clusters.iter().max_by_key(|(_, who)| who.len());
+        let from_disk = || {
+            self.members.iter().find_map(|member| {
+                let node = member.node.as_ref()?;
+                node.directory.as_ref()?.cluster_id
+            })
+        };
+        most.map(|(id, _)| *id).or_else(from_disk)
+    }
+
+    /// The revisions of all databases that could be read on the nodes.
+    pub fn directory_revisions(&self) -> impl Iterator<Item = Revision> + '_ {
+        let nodes = self
+            .members
+            .iter()
+            .filter_map(|member| member.node.as_ref());
+        let directories = nodes.filter_map(|node| node.directory.as_ref());
+        directories.filter_map(|directory| Some(directory.database.as_ref()?.revision))
+    }
+
     /// The members of one class.
     pub fn of_class(&self, class: Class) -> impl Iterator<Item = &Member> {
         self.members

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::directory::{Data, data, label, restartable, voters};
+use super::directory::{Data, data, is_whole, label, restartable, voters};
 use super::observation::{Backup, Class, Member, Observation};
 use crate::id::{BackupId, ClusterId, Revision};
 
@@ -81,7 +81,7 @@ impl Candidate {
 /// What cannot be used stands behind, with the reason. Blank members never count: they would bring back nothing.
 #[must_use]
 pub fn rank(observation: &Observation) -> Vec<Candidate> {
-    let cluster = cluster(observation);
+    let cluster = observation.cluster_id();
     let mut candidates: Vec<Candidate> = restart(observation).into_iter().collect();
     candidates.extend(
         voters(observation)
@@ -184,15 +184,16 @@ fn of_member(member: &Member) -> Option<Candidate> {
     });
     candidate.revision = database.map(|database| database.revision);
     match data(member) {
-        Data::Intact => {
+        Data::Intact if is_whole(member) => {
             candidate.term = last.map(|last| last.term);
             candidate.index = last.map(|last| last.index);
         }
-        Data::Damaged(problems) => {
+        // With a log on which etcd will not come up, or did not.
+        found @ (Data::Intact | Data::Damaged(_)) => {
             candidate.source = Source::Database { member: name };
             candidate.term = contents.and_then(|contents| contents.term);
             candidate.index = contents.and_then(|contents| contents.consistent_index);
-            if database.is_none() {
+            if let (Data::Damaged(problems), None) = (found, database) {
                 candidate.unusable = Some(problems.join("; "));
             }
         }
@@ -211,7 +212,8 @@ fn live(member: &Member) -> Candidate {
     Candidate {
         revision: status.map(|status| status.revision),
         term: status.map(|status| status.raft_term),
-        index: status.map(|status| status.raft_index),
+        // A snapshot holds what was applied.
+        index: status.map(|status| status.applied_index),
         unusable: status.is_none().then(|| {
             "it answers nobody whom it does not know: a snapshot takes a client certificate with CN=root, or a token from before"
                 .to_owned()
@@ -235,18 +237,6 @@ fn of_backup(backup: &Backup, cluster: Option<ClusterId>, now: DateTime<Utc>) ->
             id: backup.id.clone(),
         })
     }
-}
-
-/// The cluster that most members say they belong to, or their directories.
-fn cluster(observation: &Observation) -> Option<ClusterId> {
-    let most = observation.clusters.iter().max_by_key(|(_, who)| who.len());
-    let from_disk = || {
-        observation.members.iter().find_map(|member| {
-            let node = member.node.as_ref()?;
-            node.directory.as_ref()?.cluster_id
-        })
-    };
-    most.map(|(id, _)| *id).or_else(from_disk)
 }
 
 #[cfg(test)]

@@ -102,9 +102,7 @@ fn dead(member: &Member) -> Found {
 
 /// The cluster has a list, and this one is not on it.
 fn stranger(case: &Case<'_>, member: &Member) -> Option<Found> {
-    let ours = case.observation.clusters.iter();
-    let ours = ours.max_by_key(|(_, members)| members.len());
-    let ours = ours.map(|(id, _)| *id);
+    let ours = case.observation.cluster_id();
     let status = member.status.as_ref().map(|status| status.cluster_id);
     let says = status.or(member.peer.cluster_id);
     let was_removed = matches!(words(member), Some((Meaning::Removed, _)));

@@ -1,6 +1,5 @@
 //! From what was seen and what the operator decided to the steps of a recovery: a value, that is shown, approved and carried out.
 
-mod evidence;
 mod expand;
 mod refuse;
 mod source;
@@ -15,8 +14,6 @@ use super::scenario::Scenario;
 use crate::codec::Sha256;
 use crate::config::Node;
 use crate::id::{BackupId, ClusterId, Digest, MemberId, Revision};
-
-pub use evidence::{has_whole_directory, is_stopped};
 
 /// Everything that a plan is made of.
 #[derive(Clone, Copy)]
@@ -220,12 +217,12 @@ impl Plan {
             source: None,
             lost_revisions: None,
             lost: String::new(),
-            cluster_id: evidence::cluster_id(observation),
+            cluster_id: observation.cluster_id(),
             target: None,
             members: Vec::new(),
             highest_revision: seen
                 .chain(backups)
-                .chain(evidence::directory_revisions(observation))
+                .chain(observation.directory_revisions())
                 .max(),
             refused: Vec::new(),
             warnings: Vec::new(),

@@ -1,8 +1,8 @@
 //! Why a plan is not carried out, whatever its steps are.
 
-use super::evidence::{is_stopped, is_well, was_seen};
 use super::{Plan, Situation};
 use crate::config::Reach;
+use crate::node::Running;
 use crate::recovery::directory::voters;
 use crate::recovery::observation::{Class, Member};
 use crate::recovery::playbook::Way;
@@ -61,7 +61,7 @@ fn unfenced(situation: &Situation<'_>) -> Vec<String> {
     let doubtful = voters(observation).into_iter().filter(|member| {
         let node = situation.node(&member.name);
         let by_hand = node.is_some_and(|node| node.reach == Reach::Manual);
-        let can_be_stopped = was_seen(member) || by_hand;
+        let can_be_stopped = member.node.is_some() || by_hand;
         !can_be_stopped && !situation.choices.is_fenced(&member.name)
     });
     doubtful
@@ -132,7 +132,10 @@ fn quorum_is_needed(situation: &Situation<'_>, plan: &Plan, way: Way) -> Option<
     let target = plan.target.as_deref()?;
     let rest = voters(situation.observation).into_iter();
     let rest: Vec<&Member> = rest.filter(|member| member.name != target).collect();
-    let well = rest.iter().filter(|member| is_well(member)).count();
+    let well = rest
+        .iter()
+        .filter(|member| member.class == Class::Ok)
+        .count();
     let need = rest.len() / 2 + 1;
     (well < need).then(|| {
         format!(
@@ -188,8 +191,8 @@ pub(super) fn cautions(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
     let fenced = situation.choices.fenced.iter();
     let mut cautions: Vec<String> = fenced
         .filter(|name| {
-            let member = situation.observation.member(name);
-            !member.is_some_and(is_stopped)
+            let node = situation.observation.member(name).and_then(|member| member.node.as_ref());
+            node.is_none_or(|node| node.process.running != Running::Stopped)
         })
         .map(|name| {
             format!("you say that {name} does not run and will not be started: if it does, clients that reach it read old data")

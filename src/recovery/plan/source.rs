@@ -1,11 +1,11 @@
 //! Where the data come from: the best that is left, or what the operator insists on.
 
-use super::evidence::{directory_revisions, has_whole_directory};
 use super::{Situation, Source};
-use crate::datadir::EntryPlace;
-use crate::id::Revision;
-use crate::recovery::choices::From;
-use crate::recovery::observation::{Backup, Class, Member, Observation};
+use crate::id::{BackupId, Revision};
+use crate::recovery::choices::{From, SnapshotFile};
+use crate::recovery::directory::label;
+use crate::recovery::observation::{Class, Observation};
+use crate::recovery::rank::{Candidate, Source as Ranked};
 
 /// A source, and what is lost with it.
 pub(super) struct Picked {
@@ -31,35 +31,17 @@ pub(super) fn of_living(observation: &Observation, without: Option<&str>) -> Opt
     })
 }
 
-/// Picks the source of a cluster that begins anew.
-pub(super) fn pick(situation: &Situation<'_>) -> Result<Picked, Vec<String>> {
+/// Picks the source of a cluster that begins anew, from what is ranked.
+pub(super) fn pick(situation: &Situation<'_>, ranked: &[Candidate]) -> Result<Picked, Vec<String>> {
     let observation = situation.observation;
-    let picked = match &situation.choices.from {
-        None => live(observation)
-            .or_else(|| salvage(observation))
-            .or_else(|| database(observation))
-            .or_else(|| backup(observation, "latest")),
-        Some(From::Live) => live(observation),
-        Some(From::Salvage) => salvage(observation),
-        Some(From::Database) => database(observation),
-        Some(From::Backup(id)) => backup(observation, id),
-        Some(From::File(file)) => {
-            if !file.has_trailer {
-                return Err(vec![format!(
-                    "nothing proves that {} is whole: it has no SHA-256 trailer",
-                    file.path.display()
-                )]);
-            }
-            Some(Source::File {
-                path: file.path.clone(),
-                revision: file.revision,
-            })
-        }
+    let from = situation.choices.from.as_ref();
+    let (source, lost_revisions) = match from {
+        Some(From::File(file)) => of_file(file, ranked)?,
+        _ => choose(observation, from, ranked).ok_or_else(|| nothing(from, ranked))?,
     };
-    let source = picked.ok_or_else(|| vec![nothing(situation.choices.from.as_ref())])?;
-    let (lost_revisions, lost) = lost(observation, &source);
     let mut warnings = Vec::new();
-    if let Some(best) = better(observation, &source) {
+    let best = choose(observation, None, ranked).map(|(best, _)| best);
+    if let Some(best) = best.filter(|best| place(best) < place(&source)) {
         warnings.push(format!(
             "{} would lose less than {}",
             best.label(),
@@ -67,150 +49,164 @@ pub(super) fn pick(situation: &Situation<'_>) -> Result<Picked, Vec<String>> {
         ));
     }
     Ok(Picked {
+        lost: lost(observation, &source),
         source,
         lost_revisions,
-        lost,
         warnings,
     })
 }
 
-fn nothing(from: Option<&From>) -> String {
-    match from {
-        None => "there are no data anywhere: no member runs, no directory is whole, no database file opens, and there is no backup",
+/// The order in which sources are taken where nobody decides.
+fn place(source: &Source) -> u8 {
+    match source {
+        Source::Live { .. } => 0,
+        Source::Salvage { .. } => 1,
+        Source::Database { .. } => 2,
+        Source::Backup { .. } => 3,
+        Source::File { .. } => 4,
+    }
+}
+
+/// The best of those that the operator allows, and how many revisions are lost with it.
+fn choose(
+    observation: &Observation,
+    from: Option<&From>,
+    ranked: &[Candidate],
+) -> Option<(Source, Option<i64>)> {
+    if from == Some(&From::Database) {
+        return database(ranked);
+    }
+    let mut usable = ranked.iter().filter(|one| one.is_usable());
+    usable.find_map(|one| {
+        let source = source(observation, one)?;
+        let is_allowed = match (from, &source) {
+            (None, _)
+            | (Some(From::Live), Source::Live { .. })
+            | (Some(From::Salvage), Source::Salvage { .. }) => true,
+            (Some(From::Backup(id)), Source::Backup { id: of, .. }) => {
+                id == "latest" || of.as_str().starts_with(id)
+            }
+            _ => false,
+        };
+        // What stands only in a log comes on top of the revision of its database.
+        let reaches_furthest = one.lost_entries == Some(0);
+        let lost = match source {
+            Source::Salvage { .. } if reaches_furthest => Some(0),
+            _ => one.lost_revisions,
+        };
+        is_allowed.then_some((source, lost))
+    })
+}
+
+/// The database that holds most of those that open, whatever is to be thought of the log beside it.
+fn database(ranked: &[Candidate]) -> Option<(Source, Option<i64>)> {
+    let databases = ranked.iter().filter_map(|one| match &one.source {
+        Ranked::Salvage { member } | Ranked::Database { member } => Some((member, one.revision?)),
+        _ => None,
+    });
+    let (member, revision) = databases.max_by_key(|(_, revision)| *revision)?;
+    let source = Source::Database {
+        member: member.clone(),
+        revision: Some(revision),
+    };
+    // Nobody knows what stands only in the log.
+    Some((source, None))
+}
+
+/// What a plan says of a candidate; nothing of one that no cluster begins anew from.
+fn source(observation: &Observation, candidate: &Candidate) -> Option<Source> {
+    Some(match &candidate.source {
+        Ranked::Restart { .. } => return None,
+        Ranked::Live { member } => {
+            let mut members = observation.members.iter();
+            let found = members.find(|one| label(one) == *member)?;
+            Source::Live {
+                member: member.clone(),
+                endpoint: found.endpoint.clone()?,
+                revision: candidate.revision,
+            }
+        }
+        Ranked::Salvage { member } => Source::Salvage {
+            member: member.clone(),
+            last_term: candidate.term?,
+            last_index: candidate.index?,
+        },
+        Ranked::Database { member } => Source::Database {
+            member: member.clone(),
+            revision: candidate.revision,
+        },
+        Ranked::Backup { id } => Source::Backup {
+            id: id.clone(),
+            revision: candidate.revision?,
+        },
+    })
+}
+
+fn of_file(
+    file: &SnapshotFile,
+    ranked: &[Candidate],
+) -> Result<(Source, Option<i64>), Vec<String>> {
+    if !file.has_trailer {
+        return Err(vec![format!(
+            "nothing proves that {} is whole: it has no SHA-256 trailer",
+            file.path.display()
+        )]);
+    }
+    let highest = ranked.iter().filter_map(|one| one.revision).max();
+    let lost = highest.zip(file.revision);
+    let source = Source::File {
+        path: file.path.clone(),
+        revision: file.revision,
+    };
+    Ok((
+        source,
+        lost.map(|(highest, own)| (highest.0 - own.0).max(0)),
+    ))
+}
+
+/// There is no such source; what there is and cannot be used is told with the reason.
+fn nothing(from: Option<&From>, ranked: &[Candidate]) -> Vec<String> {
+    let none = match from {
+        None => {
+            "there are no data anywhere: no member runs, no directory is whole, no database file opens, and there is no backup"
+        }
         Some(From::Live) => "no member runs that could give a snapshot",
         Some(From::Salvage) => "no node has a whole directory of a member that does not run",
         Some(From::Database) => "no node has a database file that opens",
         Some(From::Backup(_)) => "there is no such backup",
         Some(From::File(_)) => "there is no such file",
-    }
-    .to_owned()
-}
-
-/// The source that is taken if nobody decides, unless it is this one or none better.
-fn better(observation: &Observation, than: &Source) -> Option<Source> {
-    let best = live(observation).or_else(|| salvage(observation))?;
-    let is_lesser = matches!(
-        (&best, than),
-        (Source::Live { .. }, Source::Salvage { .. })
-            | (
-                _,
-                Source::Database { .. } | Source::Backup { .. } | Source::File { .. }
-            )
-    );
-    is_lesser.then_some(best)
-}
-
-/// The survivor that has most.
-fn live(observation: &Observation) -> Option<Source> {
-    let survivors = observation
-        .of_class(Class::NoLeader)
-        .chain(observation.of_class(Class::Ok));
-    let best = survivors
-        .filter(|member| member.endpoint.is_some() && member.status.is_some())
-        .max_by_key(|member| {
-            let status = member.status.as_ref();
-            status.map(|status| (status.applied_index, status.revision))
-        })?;
-    Some(Source::Live {
-        member: best.name.clone(),
-        endpoint: best.endpoint.clone()?,
-        revision: best.status.as_ref().map(|status| status.revision),
-    })
-}
-
-/// The whole directory that reaches furthest: by term, then by index.
-fn salvage(observation: &Observation) -> Option<Source> {
-    let whole = observation
-        .members
-        .iter()
-        .filter(|member| has_whole_directory(member));
-    let (member, last) = whole
-        .filter_map(|member| Some((member, last_entry(member)?)))
-        .max_by_key(|(_, last)| (last.term, last.index))?;
-    Some(Source::Salvage {
-        member: member.name.clone(),
-        last_term: last.term,
-        last_index: last.index,
-    })
-}
-
-fn last_entry(member: &Member) -> Option<EntryPlace> {
-    member.node.as_ref()?.directory.as_ref()?.log.as_ref()?.last
-}
-
-/// The database file that holds most, of those that open.
-fn database(observation: &Observation) -> Option<Source> {
-    let readable = observation.members.iter().filter_map(|member| {
-        let directory = member.node.as_ref()?.directory.as_ref()?;
-        Some((member, directory.database.as_ref()?.revision))
+    };
+    let unusable = ranked.iter().filter_map(|one| {
+        let (Ranked::Live { member } | Ranked::Salvage { member } | Ranked::Database { member }) =
+            &one.source
+        else {
+            return None;
+        };
+        Some(format!("{member} is of no use: {}", one.unusable.as_ref()?))
     });
-    let (member, revision) = readable.max_by_key(|(_, revision)| *revision)?;
-    Some(Source::Database {
-        member: member.name.clone(),
-        revision: Some(revision),
-    })
+    [none.to_owned()].into_iter().chain(unusable).collect()
 }
 
-fn backup(observation: &Observation, id: &str) -> Option<Source> {
-    let found = match id {
-        "latest" => observation.backups.first(),
-        _ => observation
-            .backups
-            .iter()
-            .find(|backup| backup.id.as_str().starts_with(id)),
-    }?;
-    Some(Source::Backup {
-        id: found.id.clone(),
-        revision: found.revision,
-    })
-}
-
-/// What is lost, as far as anybody knows of anything newer.
-fn lost(observation: &Observation, source: &Source) -> (Option<i64>, String) {
-    let statuses = observation
-        .members
-        .iter()
-        .filter_map(|member| member.status.as_ref());
-    let known = statuses
-        .map(|status| status.revision)
-        .chain(directory_revisions(observation))
-        .max();
-    let missing = |revision: Revision| known.map(|known| (known.0 - revision.0).max(0));
+/// What is lost, in words.
+fn lost(observation: &Observation, source: &Source) -> String {
     match source {
-        Source::Live {
-            member, revision, ..
-        } => (
-            revision.and_then(missing),
-            format!(
-                "nothing that {member} has applied; writes that only members have acknowledged that are gone, if there were any"
-            ),
+        Source::Live { member, .. } => format!(
+            "nothing that {member} has applied; writes that only members have acknowledged that are gone, if there were any"
         ),
-        Source::Salvage { .. } => (
-            Some(0),
-            "nothing that is in any log that could be read".to_owned(),
+        Source::Salvage { .. } => "nothing that is in any log that could be read".to_owned(),
+        Source::Database { revision, .. } => format!(
+            "what stands only in the log, up to the last tenths of a second before the end{}",
+            revision.map_or_else(String::new, |revision| format!(
+                " (the file is at revision {revision})"
+            ))
         ),
-        Source::Database { revision, .. } => (
-            None,
-            format!(
-                "what stands only in the log, up to the last tenths of a second before the end{}",
-                revision.map_or_else(String::new, |revision| format!(
-                    " (the file is at revision {revision})"
-                ))
-            ),
-        ),
-        Source::Backup { id, revision } => {
-            let taken = observation.backups.iter().find(|backup| backup.id == *id);
-            (missing(*revision), since(observation, taken))
-        }
-        Source::File { revision, .. } => (
-            revision.and_then(missing),
-            "everything that was written after the file was taken".to_owned(),
-        ),
+        Source::Backup { id, revision } => since(observation, id, *revision),
+        Source::File { .. } => "everything that was written after the file was taken".to_owned(),
     }
 }
 
-fn since(observation: &Observation, taken: Option<&Backup>) -> String {
-    let Some(taken) = taken else {
+fn since(observation: &Observation, id: &BackupId, revision: Revision) -> String {
+    let Some(taken) = observation.backups.iter().find(|backup| backup.id == *id) else {
         return "everything that was written after the backup".to_owned();
     };
     let age = (observation.at - taken.started_at)
@@ -218,8 +214,7 @@ fn since(observation: &Observation, taken: Option<&Backup>) -> String {
         .unwrap_or_default();
     let age = std::time::Duration::from_secs(age.as_secs());
     format!(
-        "everything that was written after revision {}, which was at {} ({} ago)",
-        taken.revision,
+        "everything that was written after revision {revision}, which was at {} ({} ago)",
         taken.started_at.format("%Y-%m-%dT%H:%M:%SZ"),
         humantime::format_duration(age)
     )

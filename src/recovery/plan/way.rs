@@ -1,11 +1,11 @@
 //! Which way out is taken, and with which members.
 
-use super::evidence::{gave_up, has_whole_directory, is_well};
 use super::{Plan, PlannedMember, Situation, Source, source};
 use crate::node::Running;
-use crate::recovery::directory::{restartable, voters};
+use crate::recovery::directory::{is_whole, voters};
 use crate::recovery::observation::{Class, Member, Observation};
 use crate::recovery::playbook::Way;
+use crate::recovery::rank::{Candidate, Source as Ranked, rank};
 use crate::recovery::scenario::Scenario;
 
 /// Above this a member comes back as a learner: until it has everything, a voter would hold the others up.
@@ -104,7 +104,9 @@ fn newcomer(situation: &Situation<'_>) -> Option<PlannedMember> {
     if let [new] = situation.choices.new_nodes.as_slice() {
         return (!is_listed(&new.name)).then(|| planned(&new.name, &new.peer_url));
     }
-    let all_well = voters(observation).into_iter().all(is_well);
+    let all_well = voters(observation)
+        .into_iter()
+        .all(|member| member.class == Class::Ok);
     let missing = situation.nodes.iter().filter(|node| !is_listed(&node.name));
     match (all_well, missing.collect::<Vec<_>>().as_slice()) {
         (true, [node]) => Some(planned(&node.name, node.peer_url.as_deref()?)),
@@ -119,7 +121,7 @@ fn way_of_one(situation: &Situation<'_>, target: &Member) -> Way {
         .new_nodes
         .iter()
         .any(|new| new.name == target.name);
-    if has_whole_directory(target) && !is_asked_for_though_well && !moves {
+    if is_whole(target) && !is_asked_for_though_well && !moves {
         return Way::Restart;
     }
     let observation = situation.observation;
@@ -150,7 +152,7 @@ fn target<'a>(situation: &Situation<'a>) -> Result<&'a Member, Vec<String>> {
     }
     let ill = voters(observation)
         .into_iter()
-        .filter(|member| !is_well(member));
+        .filter(|member| member.class != Class::Ok);
     match ill.collect::<Vec<_>>().as_slice() {
         [one] => Ok(one),
         [] => Err(vec![
@@ -181,8 +183,11 @@ fn listed_members(observation: &Observation) -> Vec<PlannedMember> {
 }
 
 fn majority(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
-    let is_asked_for = situation.choices.from.is_some();
-    if !is_asked_for && can_restart(situation.observation) {
+    let ranked = rank(situation.observation);
+    let restart = ranked
+        .iter()
+        .any(|one| matches!(one.source, Ranked::Restart { .. }));
+    if restart && situation.choices.from.is_none() {
         let plan = Plan {
             members: listed_members(situation.observation),
             lost: "nothing: enough members have their data".to_owned(),
@@ -191,14 +196,7 @@ fn majority(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         };
         return Ok(with_way(situation, Way::Restart, plan));
     }
-    anew(situation)
-}
-
-/// Whether a quorum comes up if every member that has its data is started; blank ones never count.
-pub(super) fn can_restart(observation: &Observation) -> bool {
-    let coming = restartable(observation).into_iter();
-    let need = observation.quorum.need;
-    need > 0 && coming.filter(|member| !gave_up(member)).count() >= need
+    anew(situation, &ranked)
 }
 
 /// The members that a restart of the majority starts.
@@ -209,7 +207,7 @@ pub(super) fn to_be_started(observation: &Observation) -> impl Iterator<Item = &
             running,
             Some(Running::Stopped | Running::Frozen | Running::Unknown)
         );
-        has_whole_directory(member) && down
+        is_whole(member) && down
     })
 }
 
@@ -219,10 +217,7 @@ fn total(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         .members
         .iter()
         .filter(|member| matches!(member.class, Class::Ok | Class::NoLeader | Class::Starting));
-    let with_data = observation
-        .members
-        .iter()
-        .filter(|member| has_whole_directory(member));
+    let with_data = observation.members.iter().filter(|member| is_whole(member));
     let mut names: Vec<&str> = living
         .chain(with_data)
         .map(|member| member.name.as_str())
@@ -236,12 +231,12 @@ fn total(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
             if names.len() == 1 { "has" } else { "have" }
         )]);
     }
-    anew(situation)
+    anew(situation, &rank(observation))
 }
 
 /// All members begin anew, with new ids.
-fn anew(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
-    let picked = source::pick(situation)?;
+fn anew(situation: &Situation<'_>, ranked: &[Candidate]) -> Result<Plan, Vec<String>> {
+    let picked = source::pick(situation, ranked)?;
     let way = match &picked.source {
         Source::Live { .. } => Way::Live,
         Source::Salvage { .. } => Way::Salvage,
