@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::playbook::Kind;
-use crate::config::{Node, Reach, Service, Settings};
+use crate::config::{Node, Reach};
 use crate::node::{Action, Directories, NewCluster};
 
 /// What is decided when a plan begins; in a plan that is only shown, the words in capitals.
@@ -50,31 +50,29 @@ pub(super) fn salvaged_on(node: &Node, run: &str) -> PathBuf {
         .join(format!("etcdrx-salvaged-{run}.db"))
 }
 
-/// A look at a node.
-pub(super) fn inspect(node: &Node, quick: bool) -> Action {
+/// A look at a node, as quick as one that a person waits for must be.
+pub(super) fn inspect(node: &Node) -> Action {
     Action::Inspect {
         directories: directories(node),
         service: node.service(),
         settings: node.settings(),
-        quick,
+        quick: true,
     }
 }
 
 /// The action of a step on a node; none where the step is no matter of a node.
 pub(super) fn of_step(kind: Kind, node: &Node, particulars: &Particulars) -> Option<Action> {
     let run = particulars.run.clone();
-    let service = || -> Option<Service> { node.service() };
-    let settings = || -> Option<Settings> { node.settings() };
     let directories = directories(node);
     Some(match kind {
         Kind::Stop | Kind::StopSource => Action::Stop {
-            service: service()?,
+            service: node.service()?,
             directories,
             kill: true,
             run,
         },
         Kind::Start => Action::Start {
-            service: service()?,
+            service: node.service()?,
             run,
         },
         Kind::SetAside => Action::SetAside { directories, run },
@@ -104,13 +102,13 @@ pub(super) fn of_step(kind: Kind, node: &Node, particulars: &Particulars) -> Opt
             run,
         },
         Kind::Configure => Action::Configure {
-            settings: settings()?,
+            settings: node.settings()?,
             initial_cluster: particulars.initial_cluster.clone(),
             state: "existing".to_owned(),
             token: particulars.begins_anew.then(|| particulars.token.clone()),
             run,
         },
-        Kind::CheckPlaced => inspect(node, true),
+        Kind::CheckPlaced => inspect(node),
         Kind::Command => Action::Command {
             command: particulars.command.clone(),
             run,

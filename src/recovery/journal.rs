@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::choices::Choices;
 use super::learned::Learned;
 use super::plan::Plan;
+use super::playbook::Kind;
 use crate::id::ClusterName;
 
 /// The journal's name in the directory of its run.
@@ -125,6 +126,23 @@ pub enum Entry {
         /// How long all of it took, from its first beginning.
         elapsed_ms: u64,
     },
+}
+
+/// The nodes where a plan set something aside: not those where there was nothing.
+pub(super) fn set_aside<'a>(plan: &'a Plan, lines: &'a [Line]) -> impl Iterator<Item = &'a str> {
+    let is_setting_aside = |number: usize| {
+        let step = plan.steps.iter().find(|step| step.n == number);
+        step.is_some_and(|step| step.action == Kind::SetAside)
+    };
+    lines.iter().filter_map(move |line| match &line.entry {
+        Entry::Done {
+            n,
+            node: Some(node),
+            already: false,
+            ..
+        } if is_setting_aside(*n) => Some(node.as_str()),
+        _ => None,
+    })
 }
 
 /// The journals of one cluster's recoveries, locked: one recovery at a time.

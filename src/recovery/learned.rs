@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::invariants::Invariant;
+use super::plan::PlannedMember;
 use crate::id::{ClusterId, Digest, MemberId, Revision};
 
 /// What the steps of a recovery learn for those after them.
@@ -53,6 +54,16 @@ pub struct Snapshot {
 }
 
 impl Learned {
+    /// The members of a plan, with the ids that they have by now.
+    #[must_use]
+    pub fn members(&self, planned: &[PlannedMember]) -> Vec<PlannedMember> {
+        let members = planned.iter().map(|member| PlannedMember {
+            id: self.member_ids.get(&member.name).copied().or(member.id),
+            ..member.clone()
+        });
+        members.collect()
+    }
+
     /// Takes in what another step learned; what is newer counts.
     pub fn take_in(&mut self, newer: Self) {
         self.snapshot = newer.snapshot.or(self.snapshot.take());

@@ -1,5 +1,6 @@
 //! A look at a whole cluster by its configuration: its members, its nodes, its backups, all at once.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -40,7 +41,8 @@ pub async fn look(
         let opened = backups(config).await;
         opened.map(|opened| opened.map(|(_, catalog)| catalog))
     };
-    let nodes = inspect_all(&config.nodes, limit.saturating_sub(MARGIN));
+    let hosts = BTreeMap::new();
+    let nodes = inspect_all(&config.nodes, &hosts, limit.saturating_sub(MARGIN));
     // On the heap: everything is looked at at once.
     Box::pin(observe(&request, nodes, backups)).await
 }
@@ -83,19 +85,28 @@ pub async fn backups(config: &Config) -> Option<Result<(Folder, Catalog), String
     load.await.transpose()
 }
 
-/// Inspects every node that a program gets to, each within a time of its own.
-async fn inspect_all(nodes: &[Node], limit: Duration) -> Nodes {
+/// Inspects every node that a program gets to, each within a time of its own; `open` has the ways there that are open already.
+pub(super) async fn inspect_all(
+    nodes: &[Node],
+    open: &BTreeMap<String, Host>,
+    limit: Duration,
+) -> Nodes {
     let reachable = nodes
         .iter()
         .filter(|node| node.reach != Reach::Manual && node.data_dir.is_some());
-    let looks =
-        reachable.map(|node| async move { (node.name.clone(), inspect(node, limit).await) });
+    let looks = reachable.map(|node| async move {
+        let inspected = match (open.get(&node.name), Host::of(node)) {
+            (Some(host), _) => inspect(host, node, limit).await,
+            (None, Ok(host)) => inspect(&host, node, limit).await,
+            (None, Err(error)) => Err(told(&error)),
+        };
+        (node.name.clone(), inspected)
+    });
     join_all(looks).await.into_iter().collect()
 }
 
-async fn inspect(node: &Node, limit: Duration) -> Result<Inspected, String> {
-    let host = Host::of(node).map_err(|error| told(&error))?;
-    match timeout(limit, host.perform(&actions::inspect(node, true))).await {
+async fn inspect(host: &Host, node: &Node, limit: Duration) -> Result<Inspected, String> {
+    match timeout(limit, host.perform(&actions::inspect(node))).await {
         Ok(Ok(Answer::Inspected(inspected))) => Ok(*inspected),
         Ok(Ok(other)) => Err(format!("it answered something else: {other:?}")),
         Ok(Err(error)) => Err(told(&error)),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::invariants::Invariant;
-use super::journal::{Entry, Line};
+use super::journal::{Entry, Line, set_aside};
 use super::learned::Learned;
 use super::plan::{Plan, PlannedMember, Source};
 use super::playbook::Kind;
@@ -75,17 +75,15 @@ impl Recovered {
         elapsed_ms: u64,
         directory: &Path,
     ) -> Self {
-        let members = plan.members.iter().map(|member| PlannedMember {
-            id: learned.member_ids.get(&member.name).copied().or(member.id),
-            ..member.clone()
-        });
+        let set_aside = set_aside(plan, lines)
+            .map(|node| format!("{node}: member.etcdrx-{run} in its data directory"));
         Self {
             scenario: plan.scenario,
             run: run.to_owned(),
             elapsed_ms,
             cluster_id_before: plan.cluster_id,
             cluster_id: learned.cluster_id.or(plan.cluster_id),
-            members: members.collect(),
+            members: learned.members(&plan.members),
             revision_before: plan.highest_revision,
             revision_after: learned.revision_after,
             snapshot_revision: learned
@@ -98,7 +96,7 @@ impl Recovered {
             source: plan.source.as_ref().map(Source::label),
             invariants: learned.invariants.clone(),
             timeline: timeline(plan, lines),
-            set_aside: set_aside(plan, lines, run),
+            set_aside: set_aside.collect(),
             next: next(plan, run),
             directory: directory.to_owned(),
         }
@@ -173,27 +171,6 @@ impl Recovered {
         }
         text
     }
-}
-
-/// Where old data lie: on nodes that had some.
-fn set_aside(plan: &Plan, lines: &[Line], run: &str) -> Vec<String> {
-    let moved = lines.iter().filter_map(|line| match &line.entry {
-        Entry::Done {
-            n,
-            node: Some(node),
-            already: false,
-            ..
-        } => Some((n, node)),
-        _ => None,
-    });
-    let is_setting_aside = |n: &usize| {
-        let step = plan.steps.iter().find(|step| step.n == *n);
-        step.is_some_and(|step| step.action == Kind::SetAside)
-    };
-    moved
-        .filter(|(n, _)| is_setting_aside(n))
-        .map(|(_, node)| format!("{node}: member.etcdrx-{run} in its data directory"))
-        .collect()
 }
 
 fn timeline(plan: &Plan, lines: &[Line]) -> Vec<Moment> {

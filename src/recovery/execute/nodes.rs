@@ -121,10 +121,7 @@ impl Recovery<'_> {
 
     /// Looks at the node.
     pub(super) async fn inspect(&self, node: &Node, host: &Host) -> Result<Inspected, Failure> {
-        match self
-            .perform(node, host, &actions::inspect(node, true))
-            .await?
-        {
+        match self.perform(node, host, &actions::inspect(node)).await? {
             Answer::Inspected(inspected) => Ok(*inspected),
             other => Err(unexpected(&node.name, &other)),
         }
@@ -172,7 +169,7 @@ impl Recovery<'_> {
     /// Looks whether what was placed is what was planned: one blank or foreign member is worse than none.
     pub(super) async fn check_placed(&self, step: &Step) -> Result<Outcome, Failure> {
         let (node, host) = self.node_of(step)?;
-        let action = actions::inspect(node, true);
+        let action = actions::inspect(node);
         let inspected = match self.perform(node, host, &action).await? {
             Answer::Inspected(inspected) => *inspected,
             // A person looked.

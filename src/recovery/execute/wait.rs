@@ -7,9 +7,8 @@ use tokio::time::sleep;
 use super::{Failure, Outcome, Recovery};
 use crate::config::Node;
 use crate::etcd::{self, MemberStatus, probe_all};
-use crate::id::MemberId;
 use crate::node::Running;
-use crate::recovery::plan::Step;
+use crate::recovery::plan::{PlannedMember, Step};
 use crate::recovery::playbook::Kind;
 
 /// How long each endpoint may take to say how it is.
@@ -135,8 +134,8 @@ impl Recovery<'_> {
             .max()
             .unwrap_or(0);
         for member in self.expected_up() {
-            let (name, id) = member;
-            let found = statuses.iter().find(|status| match id {
+            let name = member.name;
+            let found = statuses.iter().find(|status| match member.id {
                 Some(id) => status.member_id == id,
                 None => status.name == name,
             });
@@ -157,29 +156,19 @@ impl Recovery<'_> {
     }
 
     /// The members that are to be up: all of a cluster that begins anew; of one that goes on, as many as were started.
-    fn expected_up(&self) -> Vec<(String, Option<MemberId>)> {
-        let members = self.plan.members.iter();
+    fn expected_up(&self) -> Vec<PlannedMember> {
+        let mut members = self.learned.members(&self.plan.members);
+        members.retain(|member| {
+            let mut started = self.plan.nodes_of(Kind::Start);
+            self.plan.begins_anew() || started.any(|node| node == member.name)
+        });
         members
-            .map(|member| {
-                let new = self.learned.member_ids.get(&member.name).copied();
-                (member.name.clone(), new.or(member.id))
-            })
-            .filter(|(name, _)| {
-                let started = self
-                    .plan
-                    .steps
-                    .iter()
-                    .filter(|step| step.action == Kind::Start);
-                let mut started = started.filter_map(|step| step.node.as_deref());
-                self.plan.begins_anew() || started.any(|node| node == name)
-            })
-            .collect()
     }
 
     /// Fails as soon as the service of a member that was started has ended: waiting would not help.
     async fn still_run(&self) -> Result<(), Failure> {
-        for (name, _) in self.expected_up() {
-            self.still_runs(&name).await?;
+        for member in self.expected_up() {
+            self.still_runs(&member.name).await?;
         }
         Ok(())
     }
@@ -208,9 +197,9 @@ impl Recovery<'_> {
     /// Waits until one member has what the leader has, bit by bit.
     pub(super) async fn wait_member(&self, step: &Step) -> Result<Outcome, Failure> {
         let name = step.node.as_deref().unwrap_or_default();
-        let planned = self.plan.members.iter().find(|member| member.name == name);
-        let old = planned.and_then(|member| member.id);
-        let id = self.learned.member_ids.get(name).copied().or(old);
+        let members = self.learned.members(&self.plan.members);
+        let member = members.into_iter().find(|member| member.name == name);
+        let id = member.and_then(|member| member.id);
         let began = Instant::now();
         let mut looked = Instant::now();
         loop {
@@ -306,7 +295,7 @@ impl Recovery<'_> {
     }
 
     /// Rests until the next look, unless somebody stops it.
-    async fn pause(&self) -> Result<(), Failure> {
+    pub(super) async fn pause(&self) -> Result<(), Failure> {
         tokio::select! {
             () = sleep(PAUSE) => Ok(()),
             () = self.request.interrupt.cancelled() => Err(Failure::Interrupted),
