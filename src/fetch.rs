@@ -1,14 +1,13 @@
 //! Gets a snapshot file out of a repository, decoded and proven.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::catalog::Backup;
 use crate::manifest::Finding;
+use crate::partial::Partial;
 use crate::progress::Progress;
 use crate::repository::Folder;
 use crate::verify::{self, read_and_judge};
@@ -55,14 +54,20 @@ pub async fn fetch_to_file(
             path: path.to_owned(),
         });
     }
-    let part = Part::create(path, backup)?;
-    let mut file = part
-        .file
-        .try_clone()
-        .map_err(|source| part.failed(source))?;
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists {
+            path: path.to_owned(),
+        },
+        _ => Error::Write {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let mut partial = Partial::create(path).map_err(failed)?;
+    let mut file = partial.file().try_clone().map_err(failed)?;
     let sink = move |bytes: &[u8]| file.write_all(bytes);
     read_proven(folder, backup, progress, sink).await?;
-    part.publish()
+    partial.publish().map_err(failed)
 }
 
 /// Writes the snapshot of `backup` to `output` as it is read: what the bytes are worth is known only at the end.
@@ -91,76 +96,5 @@ async fn read_proven(
     match findings.is_empty() {
         true => Ok(()),
         false => Err(Error::Damaged { findings }),
-    }
-}
-
-/// A file under a temporary name, removed again unless it is published.
-struct Part {
-    file: File,
-    temporary: PathBuf,
-    path: PathBuf,
-    published: bool,
-}
-
-impl Part {
-    fn create(path: &Path, backup: &Backup) -> Result<Self, Error> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(
-            ".part-{}-{:06x}",
-            backup.id(),
-            rand::random::<u32>() >> 8
-        ));
-        let temporary = path.with_file_name(name);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(|source| Error::Write {
-                path: path.to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            file,
-            temporary,
-            path: path.to_owned(),
-            published: false,
-        })
-    }
-
-    fn failed(&self, source: io::Error) -> Error {
-        Error::Write {
-            path: self.path.clone(),
-            source,
-        }
-    }
-
-    /// Makes the file appear under its name, unless something else took that name in the meantime.
-    fn publish(mut self) -> Result<(), Error> {
-        self.file.sync_all().map_err(|source| self.failed(source))?;
-        fs::hard_link(&self.temporary, &self.path).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => Error::Exists {
-                path: self.path.clone(),
-            },
-            _ => self.failed(source),
-        })?;
-        fs::remove_file(&self.temporary).map_err(|source| self.failed(source))?;
-        self.published = true;
-        let directory = match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|source| self.failed(source))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if !self.published {
-            // What cannot be removed now shows by its name what it is.
-            let _ = fs::remove_file(&self.temporary);
-        }
     }
 }

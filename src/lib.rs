@@ -21,6 +21,7 @@ pub mod id;
 pub mod manifest;
 pub mod node;
 pub mod notify;
+pub mod partial;
 pub mod pin;
 pub mod pki;
 pub mod progress;

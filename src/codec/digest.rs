@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -26,6 +27,17 @@ impl Sha256 {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// The digest of a whole file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of_file(path: &Path) -> io::Result<Digest> {
+        let file = File::open(path)?;
+        let mut sha256 = Self::default();
+        sha256.update_from(&file, 0..file.metadata()?.len())?;
+        Ok(sha256.finish())
     }
 
     /// Takes these bytes of `file`.

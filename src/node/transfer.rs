@@ -134,15 +134,10 @@ pub(super) fn salvaged_before(output: &Path) -> Result<Answer, Error> {
 /// # Errors
 /// If it cannot be read.
 pub fn digest(path: &Path) -> Result<Digest, Error> {
-    let read = |source| Error::Read {
+    Sha256::of_file(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
-    };
-    let file = File::open(path).map_err(read)?;
-    let size_bytes = file.metadata().map_err(read)?.len();
-    let mut sha256 = Sha256::default();
-    sha256.update_from(&file, 0..size_bytes).map_err(read)?;
-    Ok(sha256.finish())
+    })
 }
 
 /// Writes what comes under another name, shows its digest to `judge`, and gives it its own name.

@@ -1,14 +1,12 @@
 //! A snapshot of the etcd of our own, saved.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use tempfile::NamedTempFile;
-
 use super::{Error, Sandbox};
 use crate::codec::{Plain, PlainTotals};
+use crate::partial::Partial;
 use crate::progress::{Event, Progress};
 
 /// How long the stream may give nothing.
@@ -27,14 +25,12 @@ impl Sandbox {
             path: path.to_owned(),
             source,
         };
-        let directory = directory_of(path);
-        let mut file =
-            NamedTempFile::with_prefix_in(".etcdrx-snapshot-", directory).map_err(failed)?;
+        let mut partial = Partial::create(path).map_err(failed)?;
         let mut snapshot = self.member().snapshot(STALL).await.map_err(of_etcd)?;
         let mut plain = Plain::default();
         while let Some(bytes) = snapshot.next().await.map_err(of_etcd)? {
             plain.feed(&bytes);
-            file.write_all(&bytes).map_err(failed)?;
+            partial.file().write_all(&bytes).map_err(failed)?;
             progress.event(Event::Bytes {
                 done: plain.size_bytes(),
                 total: snapshot.expected_bytes(),
@@ -43,18 +39,7 @@ impl Sandbox {
         let totals = plain
             .finish()
             .map_err(|source| Error::Snapshot { source })?;
-        publish(file, path).map_err(failed)?;
+        partial.publish().map_err(failed)?;
         Ok(totals)
     }
-}
-
-fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
-    File::open(directory_of(path))?.sync_all()
-}
-
-fn directory_of(path: &Path) -> &Path {
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    parent.unwrap_or(Path::new("."))
 }

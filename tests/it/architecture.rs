@@ -61,7 +61,7 @@ const EVERYWHERE: &[&str] = &[
 
 /// The rooms of the library, floor by floor: a room uses rooms of lower floors, and none of its own.
 const FLOORS: &[&[&str]] = &[
-    &["id", "protobuf"],
+    &["id", "partial", "protobuf"],
     &["manifest", "progress", "retention"],
     &["config"],
     &["bolt"],

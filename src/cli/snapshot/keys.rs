@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use etcdrx::backend::{KubernetesObject, Select, State, Store, revision_of, state_at};
 use etcdrx::id::Revision;
+use etcdrx::partial::Partial;
 use etcdrx::source::Source;
 use serde_json::{Map, Value, json};
 
@@ -226,21 +227,14 @@ pub(super) async fn extract(context: &Context<'_>, args: &ExtractArgs) -> Outcom
         return Err(Failure::file_exists(path));
     }
     let failed = |source: io::Error| Failure::cannot_write(path, &source);
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-    let mut out = BufWriter::new(file);
+    let mut partial = Partial::create(path).map_err(failed)?;
+    let mut out = BufWriter::new(partial.file());
     for item in &found.states {
         out.write_all(line(item)?.as_bytes()).map_err(failed)?;
     }
-    let file = out
-        .into_inner()
-        .map_err(|error| failed(error.into_error()))?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist_noclobber(path)
-        .map_err(|error| failed(error.error))?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    partial.publish().map_err(failed)?;
     context.screen.note(&format!(
         "{} keys of revision {} are in {}",
         found.states.len(),

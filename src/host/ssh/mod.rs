@@ -16,6 +16,7 @@ use super::{Error, Place, quoted};
 use crate::id::Digest;
 use crate::node::program::{self, Ended};
 use crate::node::{Action, Answer, digest};
+use crate::partial::Partial;
 use crate::progress::{Event, Progress};
 
 /// How long the other side may take to take the connection.
@@ -126,20 +127,15 @@ impl Ssh {
             let path = path.to_owned();
             |source| Error::File { path, source }
         };
-        let folder = local.parent().filter(|folder| *folder != Path::new(""));
-        let folder = folder.unwrap_or(Path::new("."));
-        let temporary = tempfile::Builder::new()
-            .prefix(".etcdrx-")
-            .tempfile_in(folder);
-        let temporary = temporary.map_err(failed(folder))?;
-        let output = temporary.reopen().map_err(failed(temporary.path()))?;
+        let mut partial = Partial::create(local).map_err(failed(local))?;
+        let output = partial.file().try_clone().map_err(failed(local))?;
         let ended = self
             .etcdrx(action, Some(output), Stdio::null(), LONG_LIMIT)
             .await?;
         if !ended.status.success() {
             return Err(self.failure(&ended));
         }
-        let found = digest(temporary.path()).map_err(|source| Error::Local {
+        let found = digest(partial.temporary_path()).map_err(|source| Error::Local {
             node: self.place.name.clone(),
             source: Box::new(source),
         })?;
@@ -151,11 +147,7 @@ impl Ssh {
                 expected: sha256,
             });
         }
-        temporary.as_file().sync_all().map_err(failed(local))?;
-        let kept = temporary.persist(local);
-        kept.map_err(|error| failed(local)(error.error))?;
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(failed(folder))
+        partial.replace().map_err(failed(local))
     }
 
     /// Runs our program on the other side.

@@ -4,15 +4,16 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
-use super::file::{Partial, digest_of, proven, remove};
+use super::file::{proven, remove, writing};
 use super::nodes::unexpected;
 use super::{Failure, Outcome, Recovery};
-use crate::codec::Plain;
+use crate::codec::{Plain, Sha256};
 use crate::config::Reach;
 use crate::datadir::membership::Membership;
 use crate::fetch::fetch_to_file;
 use crate::host::Host;
 use crate::node::Answer;
+use crate::partial::Partial;
 use crate::progress::Event;
 use crate::recovery::actions;
 use crate::recovery::learned::{Learned, Snapshot};
@@ -36,7 +37,7 @@ impl Recovery<'_> {
         };
         let etcd = |source| Failure::Etcd { source };
         let path = self.snapshot_path();
-        let partial = Partial::create(&path)?;
+        let mut partial = Partial::create(&path).map_err(writing(&path))?;
         let live = self
             .request
             .access
@@ -45,11 +46,10 @@ impl Recovery<'_> {
             .map_err(etcd)?;
         let mut stream = live.snapshot(STALL).await.map_err(etcd)?;
         let mut plain = Plain::deep();
-        let mut file = partial.writer();
         while let Some(bytes) = stream.next().await.map_err(etcd)? {
             plain.feed(&bytes);
-            file.write_all(&bytes)
-                .map_err(|source| partial.failed(source))?;
+            let written = partial.file().write_all(&bytes);
+            written.map_err(writing(&path))?;
             self.request.progress.event(Event::Bytes {
                 done: plain.size_bytes(),
                 total: stream.expected_bytes(),
@@ -61,7 +61,7 @@ impl Recovery<'_> {
             .map_err(|source| Failure::Damaged { source })?;
         deep.transpose()
             .map_err(|source| Failure::Unsound { source })?;
-        partial.publish()?;
+        partial.replace().map_err(writing(&path))?;
         let snapshot = Snapshot {
             path,
             sha256: totals.sha256,
@@ -96,11 +96,11 @@ impl Recovery<'_> {
                 format!("the backup {id}")
             }
             Some(Source::File { path: from, .. }) => {
-                let partial = Partial::create(&path)?;
-                let mut source = File::open(from).map_err(|source| partial.failed(source))?;
-                let copied = std::io::copy(&mut source, &mut partial.writer());
-                copied.map_err(|source| partial.failed(source))?;
-                partial.publish()?;
+                let mut partial = Partial::create(&path).map_err(writing(&path))?;
+                let copied = File::open(from)
+                    .and_then(|mut source| std::io::copy(&mut source, partial.file()));
+                copied.map_err(writing(&path))?;
+                partial.replace().map_err(writing(&path))?;
                 format!("the file {}", from.display())
             }
             _ => {
@@ -280,7 +280,7 @@ impl Recovery<'_> {
     /// The snapshot that an earlier process got, if it is still there as it was.
     fn kept(&self) -> Option<Outcome> {
         let snapshot = self.learned.snapshot.as_ref()?;
-        let found = digest_of(&snapshot.path).ok()?;
+        let found = Sha256::of_file(&snapshot.path).ok()?;
         (found == snapshot.sha256)
             .then(|| Outcome::already(format!("{} is there", snapshot.path.display())))
     }
