@@ -1,7 +1,5 @@
 //! `etcdrx prune`
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use etcdrx::config::Config;
 use etcdrx::prune::{Plan, Request, Scope, plan, prune};
 use etcdrx::repository::Mode;
@@ -52,18 +50,14 @@ fn request<'a>(
 /// Asks on a terminal; refuses where nobody can answer.
 fn confirm(context: &Context<'_>, planned: &Plan) -> Result<(), Failure> {
     let removals = planned.removals().count();
-    if !io::stdin().is_terminal() || context.screen.json {
+    if !context.screen.can_ask() {
         return Err(Failure::not_confirmed(
             &format!("{removals} backups would be removed, and nobody is here to confirm it"),
             "nothing was removed; `--dry-run` shows what would go, `--yes` removes it without asking",
         ));
     }
     context.screen.note(&text(planned, "would be removed"));
-    let mut stderr = io::stderr();
-    let _ = write!(stderr, "Remove {removals} backups? Type yes: ").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    match read.is_ok() && answer.trim() == "yes" {
+    match context.screen.ask(&format!("Remove {removals} backups?")) {
         true => Ok(()),
         false => Err(Failure::not_confirmed(
             "not confirmed: nothing was removed",

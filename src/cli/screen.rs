@@ -1,7 +1,7 @@
 //! Where words go: answers to stdout, everything else to stderr.
 
 use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use etcdrx::manifest::{Finding, Severity};
@@ -159,6 +159,21 @@ impl Screen {
         self.bar.suspend(|| {
             let _ = writeln!(io::stderr().lock(), "{text}");
         });
+    }
+
+    /// Whether somebody is there to be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        !self.json && io::stdin().is_terminal()
+    }
+
+    /// Whether somebody types `yes`.
+    pub(crate) fn ask(&self, question: &str) -> bool {
+        self.clear();
+        let mut stderr = io::stderr();
+        let _ = write!(stderr, "{question} Type yes: ").and_then(|()| stderr.flush());
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        read.is_ok() && answer.trim() == "yes"
     }
 
     /// Ends the bar: what follows stands on clean lines.

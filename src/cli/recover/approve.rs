@@ -1,7 +1,5 @@
 //! The operator's word: for a plan, for a step of the site's own, for what is done by hand.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use etcdrx::recovery::execute::Operator;
 use etcdrx::recovery::plan::Plan;
 
@@ -22,11 +20,11 @@ pub(super) fn approve(
             false => Err(Failure::plan_changed(digest, &plan.digest)),
         };
     }
-    if !io::stdin().is_terminal() || context.screen.json {
+    if !context.screen.can_ask() {
         return Err(Failure::plan_not_approved(&plan.digest));
     }
     context.screen.note(&text::plain(plan));
-    match ask(context.screen, "Carry out this plan? Type yes: ") {
+    match context.screen.ask("Carry out this plan?") {
         true => Ok(()),
         false => Err(Failure::not_confirmed(
             "not confirmed: nothing was changed",
@@ -35,25 +33,14 @@ pub(super) fn approve(
     }
 }
 
-/// Whether somebody types `yes`.
-fn ask(screen: &Screen, question: &str) -> bool {
-    screen.clear();
-    let mut stderr = io::stderr();
-    let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.is_ok() && answer.trim() == "yes"
-}
-
 impl Operator for Screen {
     fn confirm(&self, question: &str) -> bool {
-        ask(self, &format!("{question}\nGo on? Type yes: "))
+        self.ask(&format!("{question}\nGo on?"))
     }
 
     fn by_hand(&self, node: &str, command: &str) -> bool {
-        let question = format!(
-            "Type this on the node of {node}:\n\n    {command}\n\nIs it done, without an error? Type yes: "
-        );
-        ask(self, &question)
+        self.ask(&format!(
+            "Type this on the node of {node}:\n\n    {command}\n\nIs it done, without an error?"
+        ))
     }
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use etcdrx::backend::{Store, revision_of};
 use etcdrx::codec::has_trailer;
+use etcdrx::recovery::Scenario;
 use etcdrx::recovery::choices::{Choices, From, NewNode, SnapshotFile};
-use etcdrx::recovery::judge::{Condition, judge};
-use etcdrx::recovery::{Observation, Scenario};
+use etcdrx::recovery::judge::{Condition, Diagnosis};
 
 use super::RecoverArgs;
 use crate::cli::context::Context;
@@ -19,9 +19,8 @@ use crate::cli::failure::Failure;
 pub(super) fn choices(
     context: &Context<'_>,
     args: &RecoverArgs,
-    observation: &Observation,
+    diagnosis: &Diagnosis,
 ) -> Result<Option<Choices>, Failure> {
-    let diagnosis = judge(observation);
     let names_somebody = args.member.is_some() || !args.new_node.is_empty();
     let mends_one = matches!(
         args.scenario,
@@ -37,7 +36,7 @@ pub(super) fn choices(
         return Ok(None);
     }
     if args.scenario.is_none() && !context.screen.json {
-        context.screen.note(&diagnose::text(&diagnosis));
+        context.screen.note(&diagnose::text(diagnosis));
     }
     let scenario = args.scenario.or(diagnosis.scenario);
     let scenario = scenario.ok_or_else(|| Failure::no_scenario(&diagnosis.verdict))?;

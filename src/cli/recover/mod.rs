@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use etcdrx::catalog::Catalog;
 use etcdrx::config::Config;
 use etcdrx::etcd::Access;
+use etcdrx::id::ClusterName;
 use etcdrx::recovery::Scenario;
 use etcdrx::recovery::execute::{Request, recover, resume};
 use etcdrx::recovery::judge::judge;
@@ -108,24 +109,25 @@ fn way(text: &str) -> Result<Way, String> {
 /// What a recovery has at hand.
 struct Setup {
     config: Config,
+    cluster: ClusterName,
     access: Access,
     state_dir: PathBuf,
-    backups: Option<(Folder, Catalog)>,
 }
 
 pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
-    let setup = set_up(context, args).await?;
+    let setup = set_up(context, args)?;
     if let Some(run) = &args.resume {
-        let cluster = setup.config.cluster.folder()?;
-        let request = request(context, &setup, &cluster);
+        let backups = backups(context, &setup).await;
+        let request = request(context, &setup, backups.as_ref());
         let recovered = resume(&request, run).await?;
         return Ok(report(context, &recovered));
     }
     let looked = context
         .or_stop(look::look_settled(&setup.config, &setup.access))
         .await?;
-    let Some(choices) = choose::choices(context, args, &looked)? else {
-        return Ok(diagnosis_exit(&judge(&looked)));
+    let diagnosis = judge(&looked);
+    let Some(choices) = choose::choices(context, args, &diagnosis)? else {
+        return Ok(diagnosis_exit(&diagnosis));
     };
     let playbook = playbook(args, choices.scenario)?;
     let planned = plan(&Situation {
@@ -144,46 +146,43 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
         return Err(Failure::plan_refused(&planned.refused));
     }
     approve::approve(context, args, &planned)?;
-    let cluster = setup.config.cluster.folder()?;
-    let request = request(context, &setup, &cluster);
+    let backups = backups(context, &setup).await;
+    let request = request(context, &setup, backups.as_ref());
     let recovered = recover(&request, &choices, &planned).await?;
     Ok(report(context, &recovered))
 }
 
-async fn set_up(context: &Context<'_>, args: &RecoverArgs) -> Result<Setup, Failure> {
+fn set_up(context: &Context<'_>, args: &RecoverArgs) -> Result<Setup, Failure> {
     let config = context.configure_both(&args.etcd, &args.repository, |layers| layers)?;
     let config = look::with_node_endpoints(config);
-    let access = open_access(&config)?;
-    let backups = match look::backups(&config).await {
-        Some(Err(why)) => {
-            context
-                .screen
-                .warn(&format!("no backup can be used: {why}"));
-            None
-        }
-        opened => opened.and_then(Result::ok),
-    };
     Ok(Setup {
+        cluster: config.cluster.folder()?,
+        access: open_access(&config)?,
         state_dir: args.state_dir.clone().unwrap_or_else(choose::state_dir),
         config,
-        access,
-        backups,
     })
+}
+
+/// The backups, where they can be read: without them a cluster can still be brought back from what its members have.
+async fn backups(context: &Context<'_>, setup: &Setup) -> Option<(Folder, Catalog)> {
+    let opened = look::backups(&setup.config).await?;
+    let warn = |why: &String| {
+        let warning = format!("no backup can be used: {why}");
+        context.screen.warn(&warning);
+    };
+    opened.inspect_err(warn).ok()
 }
 
 fn request<'a>(
     context: &'a Context<'_>,
     setup: &'a Setup,
-    cluster: &'a etcdrx::id::ClusterName,
+    backups: Option<&'a (Folder, Catalog)>,
 ) -> Request<'a> {
     Request {
-        cluster,
+        cluster: &setup.cluster,
         nodes: &setup.config.nodes,
         access: &setup.access,
-        backups: setup
-            .backups
-            .as_ref()
-            .map(|(folder, catalog)| (folder, catalog)),
+        backups: backups.map(|(folder, catalog)| (folder, catalog)),
         state_dir: &setup.state_dir,
         operator: context.screen,
         progress: context.screen,

@@ -1,6 +1,7 @@
 //! All members begin anew, or enough of them are started.
 
 use super::*;
+use crate::recovery::judge::{Condition, judge};
 
 #[test]
 fn a_cluster_with_a_quorum_is_never_rebuilt() {
@@ -82,6 +83,37 @@ fn of_several_directories_the_one_that_reaches_furthest_is_salvaged_by_term_firs
         (Some(Way::Salvage), String::new())
     );
     assert!(matches!(&plan.source, Some(Source::Salvage { member, .. }) if member == "etcd-2"));
+}
+
+#[test]
+fn a_directory_on_which_etcd_gave_up_is_worth_its_database_to_plan_and_diagnosis() {
+    let mut seen = observation(vec![
+        member(1, Class::Dead, Lies::Log(3, 900)),
+        member(2, Class::Dead, Lies::Nothing),
+        member(3, Class::Dead, Lies::Nothing),
+    ]);
+    let process = &mut seen.members[0].node.as_mut().unwrap().process;
+    process.log = vec!["panic: tocommit(900) is out of range [lastIndex(20)]".to_owned()];
+    let diagnosis = judge(&seen);
+    assert_eq!(diagnosis.condition(), Condition::MajorityDbOnly);
+    let plan = planned(&seen, &Choices::of(Scenario::Majority));
+    assert_eq!(
+        (plan.way, refused(&plan)),
+        (Some(Way::Database), String::new())
+    );
+    let backup = planned(
+        &seen,
+        &Choices {
+            from: Some(From::Backup("latest".to_owned())),
+            ..Choices::of(Scenario::Majority)
+        },
+    );
+    assert_eq!(backup.way, Some(Way::Backup));
+    let warning = &backup.warnings[0];
+    assert!(
+        warning.contains("the database file of etcd-1 would lose less"),
+        "{warning}"
+    );
 }
 
 #[test]
