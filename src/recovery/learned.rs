@@ -47,8 +47,6 @@ pub struct Snapshot {
     pub size_bytes: u64,
     /// Its newest revision.
     pub revision: Revision,
-    /// Whether every page and record was looked at.
-    pub proven: bool,
     /// Whether it has no trailer: a bare database.
     pub bare: bool,
 }

@@ -20,7 +20,7 @@ use crate::progress::told;
 use crate::repository::{Error as RepositoryError, Folder, Mode, Repository};
 
 /// How long an election may take: three of etcd's largest usual election timeouts.
-const ELECTION: Duration = Duration::from_secs(15);
+pub(super) const ELECTION: Duration = Duration::from_secs(15);
 /// How long to rest between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 

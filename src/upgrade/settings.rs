@@ -202,19 +202,23 @@ fn of_config(file: &Text) -> Result<Settings, Error> {
     Ok(Settings::named(&file.path, settings.collect(), flags))
 }
 
+fn as_variable(file: &Text, line: usize, name: String, value: String) -> Setting {
+    Setting {
+        name,
+        value,
+        form: Form::Variable,
+        place: Place {
+            file: file.path.clone(),
+            line: Some(line),
+        },
+    }
+}
+
 fn of_variables(file: &Text) -> Vec<Setting> {
     let lines = (1..).zip(file.text.lines());
     let settings = lines.filter_map(|(line, text)| {
         let (name, value) = assignment(text)?;
-        Some(Setting {
-            name,
-            value,
-            form: Form::Variable,
-            place: Place {
-                file: file.path.clone(),
-                line: Some(line),
-            },
-        })
+        Some(as_variable(file, line, name, value))
     });
     settings.collect()
 }
@@ -307,15 +311,7 @@ fn variables_of_manifest(file: &Text) -> Vec<Setting> {
         let name = pair[0].trim_start_matches("- ").strip_prefix("name:")?;
         let value = pair[1].strip_prefix("value:")?.trim();
         let (name, value) = assignment(&format!("{}={value}", name.trim()))?;
-        Some(Setting {
-            name,
-            value,
-            form: Form::Variable,
-            place: Place {
-                file: file.path.clone(),
-                line: Some(line),
-            },
-        })
+        Some(as_variable(file, line, name, value))
     });
     settings.collect()
 }

@@ -46,7 +46,6 @@ pub(super) fn proven(path: &Path, bare: bool) -> Result<Snapshot, Failure> {
         sha256,
         size_bytes,
         revision,
-        proven: true,
         bare,
     })
 }

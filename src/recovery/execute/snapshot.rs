@@ -67,7 +67,6 @@ impl Recovery<'_> {
             sha256: totals.sha256,
             size_bytes,
             revision: totals.facts.revision,
-            proven: true,
             bare: false,
         };
         Ok(Self::got(snapshot, &format!("a snapshot of {member}")))
@@ -172,9 +171,9 @@ impl Recovery<'_> {
                 what: "there is no snapshot".to_owned(),
             });
         };
-        let found = match snapshot.proven && !self.is_resumed {
-            true => snapshot.clone(),
-            false => proven(&snapshot.path, snapshot.bare)?,
+        let found = match self.is_resumed {
+            true => proven(&snapshot.path, snapshot.bare)?,
+            false => snapshot.clone(),
         };
         if found.sha256 != snapshot.sha256 {
             return Err(Failure::Unexpected {

@@ -8,13 +8,12 @@ use super::{Failure, Outcome, Recovery};
 use crate::config::Node;
 use crate::etcd::{self, MemberStatus, probe_all};
 use crate::node::Running;
+use crate::recovery::look::ELECTION;
 use crate::recovery::plan::{PlannedMember, Step};
 use crate::recovery::playbook::Kind;
 
 /// How long each endpoint may take to say how it is.
 const PROBE: Duration = Duration::from_secs(3);
-/// How long an election may take: three of etcd's largest usual election timeouts.
-const ELECTION: Duration = Duration::from_secs(15);
 /// How long members may take to come up: replaying a log and a publish retry of 7 seconds are in it.
 const START: Duration = Duration::from_mins(3);
 /// How long a member may take to catch up.
