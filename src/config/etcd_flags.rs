@@ -27,14 +27,8 @@ const SECURITY: &[(&str, &str, &str)] = &[
     ("trusted-ca-file", "trusted-ca-file", "peer-trusted-ca-file"),
     ("auto-tls", "auto-tls", "peer-auto-tls"),
     ("allowed-cn", "", "peer-cert-allowed-cn"),
-    ("allowed-cns", "", "peer-cert-allowed-cn"),
     (
         "allowed-hostname",
-        "client-cert-allowed-hostname",
-        "peer-cert-allowed-hostname",
-    ),
-    (
-        "allowed-hostnames",
         "client-cert-allowed-hostname",
         "peer-cert-allowed-hostname",
     ),
@@ -220,6 +214,7 @@ client-transport-security:
 peer-transport-security:
   trusted-ca-file: /pki/ca.crt
   allowed-cn: [a, b]
+  allowed-hostnames: [c]
 trusted-ca-file: /pki/ca.crt
 client_transport_security: {}
 ";
@@ -232,6 +227,7 @@ client_transport_security: {}
         let ignored = [
             "client-transport-security.crl-file",
             "client_transport_security",
+            "peer-transport-security.allowed-hostnames",
             "trusted-ca-file",
         ];
         assert_eq!(flags.ignored, ignored);
