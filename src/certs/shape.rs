@@ -1,7 +1,7 @@
 //! The shape of a certificate, field by field, as strictly as Go looks at it: the library that reads it forgives wrong tags.
 //!
-//! Of certificates with one flipped bit that Go refuses a tenth of a percent is taken, all of them points beside the curve P-224. As
-//! many are refused that Go takes, for what Go does not look at: the end of a sequence, or extensions that it does not know.
+//! Of certificates with one flipped bit that Go refuses a tenth of a percent is taken, all of them points beside the curve P-224. Of
+//! those that Go takes four in a thousand are refused, for what Go does not look at: the end of a sequence, or unknown extensions.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey,
