@@ -29,6 +29,9 @@ pub enum Data {
     Stale(String),
     /// All that it acknowledged.
     Intact,
+    /// Sound as far as its log reaches for etcd, and records stand behind that: they were acknowledged if a byte was changed, and were
+    /// not if the power failed while they were written.
+    Cut(String),
     /// Something is missing or damaged.
     Damaged(Vec<String>),
 }
@@ -64,9 +67,12 @@ pub fn data(member: &Member) -> Data {
         })
         .map(|found| found.message.clone())
         .collect();
-    match problems.is_empty() {
-        true => Data::Intact,
-        false => Data::Damaged(problems),
+    let mut findings = directory.findings.iter();
+    let cut = findings.find(|found| found.code == "wal-records-follow");
+    match (problems.is_empty(), cut) {
+        (true, None) => Data::Intact,
+        (true, Some(cut)) => Data::Cut(cut.message.clone()),
+        (false, _) => Data::Damaged(problems),
     }
 }
 
@@ -84,10 +90,10 @@ fn gave_up(member: &Member) -> bool {
     )
 }
 
-/// Whether a member's directory is its own, sound, and worth starting.
+/// Whether a member's directory is its own, sound, and worth starting where nothing better is left.
 #[must_use]
 pub fn is_whole(member: &Member) -> bool {
-    data(member) == Data::Intact && !gave_up(member)
+    matches!(data(member), Data::Intact | Data::Cut(_)) && !gave_up(member)
 }
 
 /// The voters of the cluster: those whom the list names, or everybody known where there is none.
@@ -105,18 +111,40 @@ pub fn voters(observation: &Observation) -> Vec<&Member> {
 }
 
 /// The voters that can be brought up as they are: alive, only frozen, or stopped on data of their own that are intact.
+///
+/// Who may have lost the end of its log is among them only where the others are no quorum.
 #[must_use]
 pub fn restartable(observation: &Observation) -> Vec<&Member> {
     let can_start = |member: &&Member| match member.class {
         Class::Ok | Class::NoLeader => true,
         // What runs has its data, unless a look at the node says otherwise: a blank one never counts.
-        Class::Hung => matches!(data(member), Data::Intact | Data::Unseen),
+        Class::Hung => !matches!(
+            data(member),
+            Data::Blank | Data::Stale(_) | Data::Damaged(_)
+        ),
         // It may be one that ends again and again.
         Class::Starting => member.node.is_none() || is_whole(member),
         Class::Dead => is_whole(member),
         Class::Unreachable | Class::Learner | Class::Foreign | Class::Refused => false,
     };
-    voters(observation).into_iter().filter(can_start).collect()
+    let all: Vec<&Member> = voters(observation).into_iter().filter(can_start).collect();
+    let is_complete = |member: &&&Member| cut(member).is_none();
+    match all.iter().filter(is_complete).count() >= observation.quorum.need {
+        true => all
+            .into_iter()
+            .filter(|member| cut(member).is_none())
+            .collect(),
+        false => all,
+    }
+}
+
+/// Why a member that does not run may have lost the end of its log.
+#[must_use]
+pub fn cut(member: &Member) -> Option<String> {
+    match data(member) {
+        Data::Cut(why) => Some(format!("{}: {why}", label(member))),
+        _ => None,
+    }
 }
 
 /// How a member is called: its name, or else where it is.

@@ -184,12 +184,12 @@ fn of_member(member: &Member) -> Option<Candidate> {
     });
     candidate.revision = database.map(|database| database.revision);
     match data(member) {
-        Data::Intact if is_whole(member) => {
+        Data::Intact | Data::Cut(_) if is_whole(member) => {
             candidate.term = last.map(|last| last.term);
             candidate.index = last.map(|last| last.index);
         }
         // With a log on which etcd will not come up, or did not.
-        found @ (Data::Intact | Data::Damaged(_)) => {
+        found @ (Data::Intact | Data::Cut(_) | Data::Damaged(_)) => {
             candidate.source = Source::Database { member: name };
             candidate.term = contents.and_then(|contents| contents.term);
             candidate.index = contents.and_then(|contents| contents.consistent_index);

@@ -122,6 +122,50 @@ async fn a_survivor_whose_commit_was_raised_starts_a_new_cluster_with_every_key(
     assert!(gained > 0, "no log lagged behind, so nothing was proven");
 }
 
+/// A byte of a length is all that is changed: etcd starts, and says nothing of what it left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_behind_a_length_that_was_changed_are_seen_and_etcd_passes_over_them() {
+    for release in tools::etcd_versions() {
+        let mut cluster = Cluster::of(&release).start().await;
+        cluster.put_many("key/", 3000, 100).await;
+        cluster.kill_all();
+        let dir = wal_dir(&cluster, 0);
+        let whole = wal::read(&dir).unwrap();
+        let mut bytes = fs::read(&whole.end.file).unwrap();
+        let changed = frame_before(&bytes, usize::try_from(whole.end.offset).unwrap() / 2);
+        bytes[changed + 4] = 1;
+        fs::write(&whole.end.file, &bytes).unwrap();
+
+        let facts = wal::read(&dir).unwrap();
+
+        assert_eq!(facts.end.ending, Ending::Torn, "{:?}", facts.end);
+        assert!(facts.end.records_follow && !whole.end.records_follow);
+        let (left, all) = (facts.last.unwrap().index, whole.last.unwrap().index);
+        assert!(left < all, "{left} of {all}");
+        if release.minor() == 4 {
+            println!("etcd 3.4 refuses a record that reaches beyond its file");
+            continue;
+        }
+        cluster.restart_member(0).await;
+        cluster.kill_all();
+        let after = wal::read(&dir).unwrap();
+        assert_eq!(after.end.ending, Ending::Whole, "{:?}", after.end);
+        assert!(after.last.unwrap().index < all, "{:?}", after.last);
+    }
+}
+
+/// Where the last frame begins that begins before `limit`.
+fn frame_before(bytes: &[u8], limit: usize) -> usize {
+    let (mut at, mut last) = (0, 0);
+    while at < limit {
+        last = at;
+        let word = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let padding = if word >> 63 == 1 { word >> 56 & 7 } else { 0 };
+        at += usize::try_from(8 + (word & ((1 << 56) - 1)) + padding).unwrap();
+    }
+    last
+}
+
 /// Kills all members at once in the middle of serial writes, and tells how many were acknowledged.
 async fn killed_while_writing(cluster: &Cluster) -> usize {
     let acknowledged = Arc::new(AtomicUsize::new(0));

@@ -59,6 +59,12 @@ fn damage(log: &Facts, held: Option<bool>, findings: &mut Vec<Finding>) {
         }
         Ending::Whole => {}
     }
+    if end.records_follow && held != Some(true) && !matches!(end.ending, Ending::Damaged(_)) {
+        let message = format!(
+            "whole records stand behind the end of the write-ahead log, at {place}: etcd will cut them off; none of them counts if the power failed while they were written, and all of them do if a byte was changed"
+        );
+        findings.push(Finding::warning("wal-records-follow", message));
+    }
 }
 
 fn consistency(log: &Facts, findings: &mut Vec<Finding>) {

@@ -10,6 +10,7 @@ mod raise;
 mod records;
 mod second_api;
 mod segments;
+mod stranded;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::frame::{CRC, ENTRY, LENGTH_WORD, METADATA, Record, SNAPSHOT, STATE, lengths};
 use super::segments::{Segment, segments};
+use super::stranded::records_follow;
 use crate::datadir::raft::{
     ConfChange, Entry, EntryKind, EntryPlace, HardState, Metadata, SnapshotRecord,
 };
@@ -56,7 +57,8 @@ pub enum Damage {
 pub enum Ending {
     /// After its last record, with nothing or zeros.
     Whole,
-    /// In the middle of a record that was never flushed whole; etcd cuts it off when it starts.
+    /// In the middle of a record that was never flushed whole; etcd cuts it off when it starts. Etcd 3.4.23 refuses one that reaches
+    /// beyond the end of its file.
     Torn,
     /// Before something that is not as etcd wrote it.
     Damaged(Damage),
@@ -75,6 +77,8 @@ pub struct End {
     pub ending: Ending,
     /// How many bytes of this file, up to its last one that is not zero, lie behind the end.
     pub leftover_bytes: u64,
+    /// Whether whole records stand behind the end: the power failed while they were written, or a byte was changed.
+    pub records_follow: bool,
     /// How many later files were not read.
     pub unread_files: usize,
 }
@@ -170,9 +174,17 @@ impl Records {
 
     /// Tells where and how the log ended.
     pub(super) fn finish(self) -> Result<End, Error> {
-        let leftover = leftover(self.file.get_ref(), self.offset);
+        let file = self.file.get_ref();
+        let read = leftover(file, self.offset).and_then(|leftover| {
+            // What it is padded with may be zeros.
+            let end = self.size.min(self.offset + leftover + LENGTH_WORD);
+            let follow = leftover > 0 && records_follow(file, self.offset, end)?;
+            Ok((leftover, follow))
+        });
+        let (leftover_bytes, records_follow) = read.map_err(|source| self.failed(source))?;
         Ok(End {
-            leftover_bytes: leftover.map_err(|source| self.failed(source))?,
+            leftover_bytes,
+            records_follow,
             offset: self.offset,
             crc: self.crc.unwrap_or_default(),
             ending: self.ending.unwrap_or(Ending::Whole),

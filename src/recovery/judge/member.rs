@@ -90,6 +90,7 @@ fn dead(member: &Member) -> Found {
         (Data::Damaged(problems), _) => {
             Found::certain(Condition::FollowerCorrupt).because(problems)
         }
+        (Data::Cut(why), _) => Found::likely(Condition::FollowerCorrupt).because([why]),
         (_, Some(Meaning::Damaged)) => Found::certain(Condition::FollowerCorrupt),
         (Data::Intact, _) => Found::certain(Condition::FollowerDown),
         (Data::Unseen, _) => Found::likely(Condition::FollowerDown).because([format!(

@@ -3,7 +3,7 @@
 use super::{Situation, Source};
 use crate::id::{BackupId, Revision};
 use crate::recovery::choices::{From, SnapshotFile};
-use crate::recovery::directory::label;
+use crate::recovery::directory::{cut, label};
 use crate::recovery::observation::{Class, Observation};
 use crate::recovery::rank::{Candidate, Source as Ranked};
 
@@ -39,7 +39,7 @@ pub(super) fn pick(situation: &Situation<'_>, ranked: &[Candidate]) -> Result<Pi
         Some(From::File(file)) => of_file(file, ranked)?,
         _ => choose(observation, from, ranked).ok_or_else(|| nothing(from, ranked))?,
     };
-    let mut warnings = Vec::new();
+    let mut warnings = of_cut_log(observation, &source);
     let best = choose(observation, None, ranked).map(|(best, _)| best);
     if let Some(best) = best.filter(|best| place(best) < place(&source)) {
         warnings.push(format!(
@@ -54,6 +54,16 @@ pub(super) fn pick(situation: &Situation<'_>, ranked: &[Candidate]) -> Result<Pi
         lost_revisions,
         warnings,
     })
+}
+
+/// What may be missing at the end of the log that is salvaged.
+fn of_cut_log(observation: &Observation, source: &Source) -> Vec<String> {
+    let Source::Salvage { member, .. } = source else {
+        return Vec::new();
+    };
+    let mut members = observation.members.iter();
+    let salvaged = members.find(|one| label(one) == *member);
+    salvaged.and_then(cut).into_iter().collect()
 }
 
 /// The order in which sources are taken where nobody decides.

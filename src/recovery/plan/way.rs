@@ -2,7 +2,7 @@
 
 use super::{Plan, PlannedMember, Situation, Source, source};
 use crate::node::Running;
-use crate::recovery::directory::{is_whole, voters};
+use crate::recovery::directory::{cut, is_whole, restartable, voters};
 use crate::recovery::observation::{Class, Member, Observation};
 use crate::recovery::playbook::Way;
 use crate::recovery::rank::{Candidate, Source as Ranked, rank};
@@ -121,7 +121,7 @@ fn way_of_one(situation: &Situation<'_>, target: &Member) -> Way {
         .new_nodes
         .iter()
         .any(|new| new.name == target.name);
-    if is_whole(target) && !is_asked_for_though_well && !moves {
+    if is_whole(target) && cut(target).is_none() && !is_asked_for_though_well && !moves {
         return Way::Restart;
     }
     let observation = situation.observation;
@@ -188,10 +188,17 @@ fn majority(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         .iter()
         .any(|one| matches!(one.source, Ranked::Restart { .. }));
     if restart && situation.choices.from.is_none() {
+        let started = to_be_started(situation.observation);
+        let warnings: Vec<String> = started.filter_map(cut).collect();
+        let (lost, lost_revisions) = match warnings.is_empty() {
+            true => ("nothing: enough members have their data", Some(0)),
+            false => ("nothing, unless the end of a log was lost", None),
+        };
         let plan = Plan {
             members: listed_members(situation.observation),
-            lost: "nothing: enough members have their data".to_owned(),
-            lost_revisions: Some(0),
+            lost: lost.to_owned(),
+            lost_revisions,
+            warnings,
             ..Plan::empty(situation)
         };
         return Ok(with_way(situation, Way::Restart, plan));
@@ -201,13 +208,13 @@ fn majority(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
 
 /// The members that a restart of the majority starts.
 pub(super) fn to_be_started(observation: &Observation) -> impl Iterator<Item = &Member> {
-    voters(observation).into_iter().filter(|member| {
+    restartable(observation).into_iter().filter(|member| {
         let running = member.node.as_ref().map(|node| node.process.running);
         let down = matches!(
             running,
             Some(Running::Stopped | Running::Frozen | Running::Unknown)
         );
-        is_whole(member) && down
+        down
     })
 }
 

@@ -47,6 +47,15 @@ fn member(number: u64, class: Class, lies: Lies) -> Member {
     }
 }
 
+/// Its log may have lost its end.
+fn with_a_cut_log(member: Member) -> Member {
+    let node = member.node.clone().unwrap();
+    Member {
+        node: Some(specimen::damaged(node, "wal-records-follow")),
+        ..member
+    }
+}
+
 /// With a backup of an hour ago, at revision 80.
 fn observation(members: Vec<Member>) -> Observation {
     let mut observation = Observation {

@@ -21,6 +21,20 @@ fn a_follower_whose_data_are_whole_is_only_started() {
 }
 
 #[test]
+fn a_follower_whose_log_may_have_lost_its_end_is_replaced() {
+    let seen = observation(vec![
+        member(1, Class::Ok, Lies::Log(2, 100)),
+        member(2, Class::Ok, Lies::Log(2, 100)),
+        with_a_cut_log(member(3, Class::Dead, Lies::Log(2, 90))),
+    ]);
+    let plan = planned(&seen, &Choices::of(Scenario::Follower));
+    assert_eq!(
+        (plan.way, refused(&plan)),
+        (Some(Way::Replace), String::new())
+    );
+}
+
+#[test]
 fn a_follower_without_data_is_taken_out_before_it_comes_back() {
     let seen = observation(vec![
         member(1, Class::Ok, Lies::Log(2, 100)),

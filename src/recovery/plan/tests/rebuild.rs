@@ -42,6 +42,31 @@ fn what_can_be_started_is_started_before_anything_is_rebuilt() {
 }
 
 #[test]
+fn a_log_that_may_have_lost_its_end_is_used_only_where_a_quorum_needs_it() {
+    let whole = |number| member(number, Class::Dead, Lies::Log(2, 100));
+    let enough = observation(vec![whole(1), with_a_cut_log(whole(2)), whole(3)]);
+    let plan = planned(&enough, &Choices::of(Scenario::Majority));
+    assert_eq!(
+        (plan.way, plan.lost_revisions, refused(&plan)),
+        (Some(Way::Restart), Some(0), String::new())
+    );
+    let started: Vec<&str> = plan.nodes_of(Kind::Start).collect();
+    assert_eq!(started, ["etcd-1", "etcd-3"]);
+
+    let blank = member(3, Class::Dead, Lies::Nothing);
+    let needed = observation(vec![whole(1), with_a_cut_log(whole(2)), blank.clone()]);
+    let plan = planned(&needed, &Choices::of(Scenario::Majority));
+    assert_eq!((plan.way, plan.lost_revisions), (Some(Way::Restart), None));
+    assert!(plan.warnings[0].starts_with("etcd-2: "), "{plan:?}");
+
+    let other = member(2, Class::Dead, Lies::Nothing);
+    let alone = observation(vec![with_a_cut_log(whole(1)), other, blank]);
+    let plan = planned(&alone, &Choices::of(Scenario::Majority));
+    assert_eq!(plan.way, Some(Way::Salvage));
+    assert!(plan.warnings[0].starts_with("etcd-1: "), "{plan:?}");
+}
+
+#[test]
 fn a_survivor_gives_its_snapshot_before_anything_is_stopped() {
     let seen = observation(vec![
         member(1, Class::NoLeader, Lies::Log(2, 100)),
