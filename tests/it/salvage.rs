@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etcdrx::config;
 use etcdrx::datadir::wal;
@@ -16,6 +16,7 @@ use etcdrx::sandbox::{self, Boot, Minor, Program, Reason, Sandbox, Scratch, Sear
 
 use crate::scratch::cluster::ROOT_PASSWORD;
 use crate::scratch::pki::install_crypto;
+use crate::scratch::process::POLL;
 use crate::scratch::{Cluster, EtcdRelease, tools};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,6 +84,7 @@ async fn what_cannot_be_trusted_is_refused_before_anything_is_copied() {
     let release = tools::newest_etcd();
     let cluster = Cluster::of(&release).start().await;
     cluster.put_many("key/", 2000, 100).await;
+    until_the_version_is_written_down(&cluster).await;
     let directories = directories(&cluster, 0);
 
     let running = salvaged(&cluster, &directories).await.unwrap_err();
@@ -142,6 +144,22 @@ async fn an_etcd_that_gives_up_says_why() {
     };
     assert_eq!(reason, Reason::DamagedLog, "{log:?}");
     assert!(!log.is_empty() && log.len() < 10, "{log:?}");
+}
+
+/// A leader writes the version of its cluster down some time after its start; until then nobody knows whose data they are.
+async fn until_the_version_is_written_down(cluster: &Cluster) {
+    let url = format!("{}/version", cluster.endpoints()[0]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        if !text.contains("not_decided") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        tokio::time::sleep(POLL).await;
+    }
+    // etcd commits its database every 100 ms.
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
 /// Lets 16 clients write, and kills all members at once in the middle of it.

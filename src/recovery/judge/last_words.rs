@@ -48,6 +48,8 @@ const TEXTS: &[(&str, Meaning)] = &[
     ("invalid downgrade", Meaning::Settings),
     ("is not supported", Meaning::Settings),
     ("unmarshal should never fail", Meaning::Settings),
+    // What etcd 3.4 says of a log of a later version.
+    ("panic: not implemented", Meaning::Settings),
     ("too many learner members", Meaning::Settings),
     ("flag provided but not defined", Meaning::Settings),
     ("address already in use", Meaning::Settings),
