@@ -73,6 +73,7 @@ mod hosts_recover;
 mod hosts_setup;
 mod mutate;
 mod node_data;
+mod node_forced;
 mod node_owner;
 mod node_service;
 mod node_setup;
