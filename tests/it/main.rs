@@ -79,6 +79,7 @@ mod node_service;
 mod node_setup;
 mod node_static_pod;
 mod node_systemd;
+mod recover_in_place;
 mod recover_invariants;
 mod recover_refusals;
 mod recover_resume;
