@@ -111,6 +111,7 @@ pub async fn drill_backup(
     let boot = Boot {
         program: &program,
         data_dir: &data_dir,
+        wal_dir: None,
         force_new_cluster: false,
         scratch: scratch.path(),
         quota_bytes: QUOTA_BYTES,

@@ -159,6 +159,16 @@ pub enum Action {
         /// The recovery.
         run: String,
     },
+    /// Makes a member that does not run the only one of its cluster, with its id, its data and its peer URLs: what is made is a copy, that
+    /// takes the place of the directory, which is set aside. Every other member must be stopped, and its data set aside.
+    ForceNewCluster {
+        /// The member's directories; only read and renamed.
+        directories: Directories,
+        /// The program etcd, of the version that wrote the directory; looked for where nothing is said.
+        etcd: Option<PathBuf>,
+        /// The recovery.
+        run: String,
+    },
     /// Runs a command of the site's own.
     Command {
         /// The command and its arguments.

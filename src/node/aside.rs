@@ -9,9 +9,15 @@ use super::{Error, done, process, sync_parent, writing};
 use crate::datadir::build::SET_ASIDE;
 
 impl Directories {
+    /// Where a run sets `member` aside.
+    #[must_use]
+    pub fn member_aside(&self, run: &str) -> PathBuf {
+        self.data_dir.join(format!("{SET_ASIDE}{run}"))
+    }
+
     /// Where this run sets the member's data aside: each place, and the name that what is there gets.
-    fn aside(&self, run: &str) -> Vec<(PathBuf, PathBuf)> {
-        let member = self.data_dir.join(format!("{SET_ASIDE}{run}"));
+    pub(super) fn aside(&self, run: &str) -> Vec<(PathBuf, PathBuf)> {
+        let member = self.member_aside(run);
         let log = self.wal_dir.as_deref();
         let log = log.map(|path| (path.to_owned(), beside(path, &format!("etcdrx-{run}"))));
         // The log first: without it etcd does not take the rest for a member's data.

@@ -1,10 +1,12 @@
 //! What one node must do, by hand or sent from elsewhere: look, stop, set aside, place, configure, start.
 
 pub mod action;
+mod alone;
 mod aside;
 mod configure;
 mod database;
 mod flags;
+mod forced;
 mod inspect;
 pub mod journal;
 mod own;
@@ -169,6 +171,14 @@ pub enum Error {
     #[error("cannot take the data out of the member's directory")]
     Salvage { source: salvage::Error },
 
+    /// The member could not be made the only one.
+    #[error("cannot make the member the only one of its cluster")]
+    Forced { source: salvage::Error },
+
+    /// etcd lists somebody else, or another place.
+    #[error("the member is not the only one of its cluster, as it was: etcd lists {shown}")]
+    NotAlone { shown: String },
+
     /// What lies where the snapshot goes is none.
     #[error("{} exists already, and is no snapshot", .path.display())]
     NoSnapshot { path: PathBuf, source: codec::Error },
@@ -300,6 +310,11 @@ async fn on_data(action: &Action, progress: &dyn Progress) -> Result<Answer, Err
             output,
             ..
         } => transfer::copy_database(directories, output, progress),
+        Action::ForceNewCluster {
+            directories,
+            etcd,
+            run,
+        } => forced::force(directories, etcd.as_deref(), run, progress).await,
         Action::Salvage {
             directories,
             etcd,

@@ -1,30 +1,22 @@
 //! Makes a snapshot of a member that does not run any more, with everything that it acknowledged.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::yield_now;
 
 use super::action::{Answer, Directories};
-use crate::backend::{self, Store, contents};
+use super::alone::{self, Alone, Room};
+use crate::backend;
 use crate::codec::PlainTotals;
-use crate::datadir::build::{self, ensure_space};
-use crate::datadir::wal::{self, Raised, SEGMENT_BYTES};
+use crate::datadir::build;
+use crate::datadir::wal::{self, Raised};
 use crate::id::{Digest, Revision};
-use crate::progress::{Event, Progress};
-use crate::sandbox::{self, Boot, Minor, Program, Sandbox, Scratch, Search};
+use crate::progress::Progress;
+use crate::sandbox::{self, Scratch, Search};
 
-/// How long etcd may take to start on the copy: it reads all of the database and of the log.
-const LIMIT: Duration = Duration::from_mins(10);
-/// What etcd thinks its database may grow to: what stands in the log was taken already.
-const QUOTA_BYTES: u64 = 64 << 30;
-/// How much is copied before anything else gets its turn.
-const PIECE_BYTES: u64 = 8 << 20;
-
-/// Why there is no snapshot. The member's directory is as it was, whatever happened.
+/// Why etcd does not come up on a copy, or what it has is not all. The member's directory is as it was, whatever happened.
 #[expect(missing_docs, reason = "the messages name the fields")]
 #[derive(Debug, Error)]
 pub enum Error {
@@ -60,11 +52,11 @@ pub enum Error {
     Space { source: build::Error },
 
     /// etcd did not do its part.
-    #[error("etcd makes no snapshot of the copy")]
+    #[error("etcd does not do its part on a copy of the member's directory")]
     Etcd { source: sandbox::Error },
 
-    /// Something of the log is not in the snapshot.
-    #[error("the snapshot holds the log up to entry {reached}, and the log reaches to {last}")]
+    /// Something of the log did not come into the database.
+    #[error("the database holds the log up to entry {reached}, and the log reaches to {last}")]
     Incomplete { reached: u64, last: u64 },
 }
 
@@ -134,40 +126,24 @@ pub async fn salvage(request: &Request<'_>, progress: &dyn Progress) -> Result<S
             path: request.output.to_owned(),
         });
     }
-    let original = Original::open(request.directories)?;
-    let program = Program::find(&request.search, original.minor).await;
-    let program = program.map_err(|source| Error::Etcd { source })?;
-    let beside = directory_of(request.output);
-    ensure_space(&[beside], original.needed_bytes()).map_err(|source| Error::Space { source })?;
-    let scratch = Scratch::create(beside).map_err(|source| Error::Etcd { source })?;
-    progress.event(Event::Stage("copying the member's directory".to_owned()));
-    let data_dir = scratch.path().join("data");
-    original.copy(&data_dir, progress).await?;
-    let last = original.last;
-    // The copy is complete: an etcd that waits for the original may have it.
-    drop(original);
-
-    let raised = wal::raise_commit(&data_dir.join("member").join("wal"));
-    let raised = raised.map_err(|source| Error::Log { source })?;
-    progress.event(Event::Stage(format!(
-        "running etcd {} on the copy",
-        program.version()
-    )));
-    let boot = Boot {
-        program: &program,
-        data_dir: &data_dir,
-        force_new_cluster: true,
-        scratch: scratch.path(),
-        quota_bytes: QUOTA_BYTES,
-        limit: LIMIT,
-    };
     let etcd = |source| Error::Etcd { source };
-    let sandbox = Sandbox::start(&boot).await.map_err(etcd)?;
+    let scratch = Scratch::create(directory_of(request.output)).map_err(etcd)?;
+    let room = Room {
+        data_dir: &scratch.path().join("data"),
+        wal_dir: None,
+        scratch: scratch.path(),
+    };
+    let Alone {
+        sandbox,
+        raised,
+        last,
+        ..
+    } = alone::start(request.directories, &request.search, &room, progress).await?;
     let saved = sandbox.save(request.output, progress).await;
     let command = sandbox.command().to_vec();
     sandbox.stop().await;
     let totals = saved.map_err(etcd)?;
-    ensure_complete(&totals, last).inspect_err(|_| {
+    ensure_complete(totals.facts.consistent_index, last).inspect_err(|_| {
         // Nobody must take it for what it is not.
         let _ = fs::remove_file(request.output);
     })?;
@@ -180,154 +156,15 @@ pub async fn salvage(request: &Request<'_>, progress: &dyn Progress) -> Result<S
 }
 
 /// The index of the last entry applied stands in the database: it tells whether all of the log is.
-fn ensure_complete(totals: &PlainTotals, last: u64) -> Result<(), Error> {
-    let reached = totals.facts.consistent_index.unwrap_or(0);
+pub(super) fn ensure_complete(applied: Option<u64>, last: u64) -> Result<(), Error> {
+    let reached = applied.unwrap_or(0);
     match reached >= last {
         true => Ok(()),
         false => Err(Error::Incomplete { reached, last }),
     }
 }
 
-/// The directories of a member that does not run.
-struct Original {
-    /// Each file that etcd needs, and its place in a data directory.
-    files: Vec<(PathBuf, PathBuf)>,
-    total_bytes: u64,
-    database_bytes: u64,
-    /// The index of the last entry of the log.
-    last: u64,
-    /// The version of its cluster, where that is known.
-    minor: Option<Minor>,
-    /// The database, locked: an etcd that is started now waits for it.
-    _lock: Option<File>,
-}
-
-impl Original {
-    fn open(directories: &Directories) -> Result<Self, Error> {
-        let member = directories.data_dir.join("member");
-        let wal_dir = directories.wal_dir.clone();
-        let wal_dir = wal_dir.unwrap_or_else(|| member.join("wal"));
-        let snap_dir = member.join("snap");
-        let db = snap_dir.join("db");
-        let log = |source| Error::Log { source };
-        let lock = lock(&db)?;
-        if wal::is_held(&wal_dir).map_err(log)? {
-            return Err(Error::InUse { path: wal_dir });
-        }
-        let facts = wal::read(&wal_dir).map_err(log)?;
-        facts.refuse_damage(&wal_dir).map_err(log)?;
-        let mut files = files_of_snap(&snap_dir)?;
-        for segment in wal::segments(&wal_dir).map_err(log)? {
-            let name = segment.path.file_name().unwrap_or_default();
-            files.push((segment.path.clone(), Path::new("member/wal").join(name)));
-        }
-        let mut total_bytes = 0;
-        for (path, _) in &files {
-            total_bytes += fs::metadata(path).map_err(read(path))?.len();
-        }
-        Ok(Self {
-            files,
-            total_bytes,
-            database_bytes: db.metadata().map_or(0, |facts| facts.len()),
-            last: facts.last.map_or(0, |place| place.index),
-            minor: match lock {
-                Some(_) => minor(&db)?,
-                None => None,
-            },
-            _lock: lock,
-        })
-    }
-
-    /// The copy, two files that etcd allocates for its log, and the snapshot.
-    fn needed_bytes(&self) -> u64 {
-        self.total_bytes + SEGMENT_BYTES + self.database_bytes
-    }
-
-    async fn copy(&self, data_dir: &Path, progress: &dyn Progress) -> Result<(), Error> {
-        for dir in ["member/snap", "member/wal"].map(|dir| data_dir.join(dir)) {
-            fs::create_dir_all(&dir).map_err(write(&dir))?;
-        }
-        let mut done = 0;
-        for (from, to) in &self.files {
-            let to = data_dir.join(to);
-            let source = File::open(from).map_err(read(from))?;
-            let mut target = File::create_new(&to).map_err(write(&to))?;
-            loop {
-                // The kernel copies, or lets both share their blocks where the file system can.
-                let mut piece = (&source).take(PIECE_BYTES);
-                let length = io::copy(&mut piece, &mut target).map_err(write(&to))?;
-                if length == 0 {
-                    break;
-                }
-                done += length;
-                progress.event(Event::Bytes {
-                    done,
-                    total: Some(self.total_bytes),
-                });
-                yield_now().await;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Locks the database as bbolt does to read it, if there is one: without one etcd makes it from the log, if it can.
-fn lock(db: &Path) -> Result<Option<File>, Error> {
-    let file = match File::open(db) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(read(db)(error)),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse {
-            path: db.to_owned(),
-        }),
-        Err(TryLockError::Error(error)) => Err(read(db)(error)),
-    }
-}
-
-/// The database, and the snapshot files with their databases; what else may lie there is left over.
-fn files_of_snap(snap_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(snap_dir).map_err(read(snap_dir))? {
-        let path = entry.map_err(read(snap_dir))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name == "db" || name.ends_with(".snap") || name.ends_with(".snap.db") {
-            let place = Path::new("member/snap").join(&*name);
-            files.push((path, place));
-        }
-    }
-    Ok(files)
-}
-
-/// The version of the cluster, as its database has it; a cluster that has just begun has not agreed on one.
-fn minor(db: &Path) -> Result<Option<Minor>, Error> {
-    let unusable = |source| Error::Database {
-        path: db.to_owned(),
-        source,
-    };
-    let file = File::open(db).map_err(read(db))?;
-    let store = Store::open(file).map_err(unusable)?;
-    let storage = store.value("meta", "storageVersion").map_err(unusable)?;
-    let storage = storage.map(|text| String::from_utf8_lossy(&text).into_owned());
-    let cluster = contents(&store).map_err(unusable)?.cluster_version;
-    let known = [storage, cluster].into_iter().flatten();
-    let newest = known.filter_map(|text| text.parse::<Minor>().ok()).max();
-    Ok(newest.filter(|minor| *minor >= Minor(3, 4)))
-}
-
 fn directory_of(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     parent.unwrap_or(Path::new("."))
-}
-
-fn read(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    |source| Error::Read { path, source }
-}
-
-fn write(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    |source| Error::Write { path, source }
 }

@@ -11,7 +11,6 @@ use super::aside::{beside, ensure_movable, ensure_unheld, exists, moved, rename}
 use super::journal::{self, Event, journal_of};
 use super::own::{make, own_like};
 use super::{Error, done, writing};
-use crate::datadir::build::SET_ASIDE;
 use crate::datadir::edit::Edits;
 use crate::datadir::membership::Membership;
 use crate::datadir::wal;
@@ -23,15 +22,15 @@ use crate::restore::{Bump, Origin, Request, Target, restore};
 pub(super) const STAGED: &str = "etcdrx-staged-";
 
 /// Where a member waits to be put in its place.
-struct Staged {
+pub(super) struct Staged {
     /// A data directory of its own, below the member's.
-    data_dir: PathBuf,
+    pub(super) data_dir: PathBuf,
     /// The directory of its log, beside that of the member, if that is elsewhere.
-    wal_dir: Option<PathBuf>,
+    pub(super) wal_dir: Option<PathBuf>,
 }
 
 impl Staged {
-    fn of(directories: &Directories, run: &str) -> Self {
+    pub(super) fn of(directories: &Directories, run: &str) -> Self {
         let name = format!("{STAGED}{run}");
         let wal_dir = directories.wal_dir.as_deref();
         Self {
@@ -40,12 +39,12 @@ impl Staged {
         }
     }
 
-    fn member(&self) -> PathBuf {
+    pub(super) fn member(&self) -> PathBuf {
         self.data_dir.join("member")
     }
 
     /// Removes it; says what was there.
-    fn remove(&self) -> Result<Vec<String>, Error> {
+    pub(super) fn remove(&self) -> Result<Vec<String>, Error> {
         let mut evidence = Vec::new();
         for path in self.wal_dir.iter().chain([&self.data_dir]) {
             if exists(path) {
@@ -141,11 +140,28 @@ pub(super) async fn place(directories: &Directories, run: &str) -> Result<Answer
             }),
         };
     }
+    put_in_place(directories, &staged, run, ids).await
+}
+
+/// Puts what waits in `staged` in its place; `ids` are those of its log.
+pub(super) async fn put_in_place(
+    directories: &Directories,
+    staged: &Staged,
+    run: &str,
+    ids: Option<(MemberId, ClusterId)>,
+) -> Result<Answer, Error> {
     ensure_unheld(directories)?;
+    let member = directories.member();
     if exists(&member) {
         return Err(Error::Occupied { path: member });
     }
-    let mut evidence = own(directories, &staged, run).await?;
+    if !exists(&staged.member()) {
+        return Err(Error::NothingStaged {
+            path: directories.data_dir.clone(),
+            run: run.to_owned(),
+        });
+    }
+    let mut evidence = own(directories, staged, run).await?;
     if let (Some(wal_dir), Some(staged_log)) = (&directories.wal_dir, &staged.wal_dir) {
         if exists(staged_log) {
             if exists(wal_dir) {
@@ -181,8 +197,7 @@ pub(super) fn unstage(directories: &Directories, run: &str) -> Result<Answer, Er
 
 /// Gives what is staged to whom the member's data belongs, or its data directory where it has none.
 async fn own(directories: &Directories, staged: &Staged, run: &str) -> Result<Vec<String>, Error> {
-    let aside = directories.data_dir.join(format!("{SET_ASIDE}{run}"));
-    let places = [directories.member(), aside];
+    let places = [directories.member(), directories.member_aside(run)];
     let like = places.into_iter().find(|path| path.is_dir());
     let like = like.unwrap_or_else(|| directories.data_dir.clone());
     let mut evidence = own_like(&like, &staged.data_dir).await?;
@@ -271,7 +286,7 @@ fn last_staged(
 }
 
 /// Whose log it is.
-fn ids_in(log: &Path) -> Option<(MemberId, ClusterId)> {
+pub(super) fn ids_in(log: &Path) -> Option<(MemberId, ClusterId)> {
     let facts = wal::read(log).ok()?;
     facts.node_id.zip(facts.cluster_id)
 }

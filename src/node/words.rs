@@ -23,6 +23,7 @@ impl Action {
             Self::Configure { .. } => "configure",
             Self::Salvage { .. } => "salvage",
             Self::CopyDatabase { .. } => "copy-database",
+            Self::ForceNewCluster { .. } => "force-new-cluster",
             Self::Command { .. } => "command",
         }
     }
@@ -42,6 +43,7 @@ impl Action {
             | Self::Configure { run, .. }
             | Self::Salvage { run, .. }
             | Self::CopyDatabase { run, .. }
+            | Self::ForceNewCluster { run, .. }
             | Self::Command { run, .. } => Some(run),
         }
     }
@@ -63,7 +65,8 @@ impl Action {
             | Self::PutBack { directories, .. }
             | Self::Unstage { directories, .. }
             | Self::Salvage { directories, .. }
-            | Self::CopyDatabase { directories, .. } => Some(directories),
+            | Self::CopyDatabase { directories, .. }
+            | Self::ForceNewCluster { directories, .. } => Some(directories),
         }
     }
 
@@ -161,6 +164,9 @@ impl Action {
             Self::Salvage { etcd, output, .. } => {
                 words.option("etcd", etcd.as_deref().map(text));
                 words.flag("output", text(output));
+            }
+            Self::ForceNewCluster { etcd, .. } => {
+                words.option("etcd", etcd.as_deref().map(text));
             }
             Self::CopyDatabase { output, .. } => words.flag("output", text(output)),
             _ => {}

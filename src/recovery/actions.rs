@@ -108,7 +108,12 @@ pub(super) fn of_step(kind: Kind, node: &Node, particulars: &Particulars) -> Opt
             token: particulars.begins_anew.then(|| particulars.token.clone()),
             run,
         },
-        Kind::CheckPlaced => inspect(node),
+        Kind::ForceNewCluster => Action::ForceNewCluster {
+            directories,
+            etcd: node.etcd.clone(),
+            run,
+        },
+        Kind::CheckPlaced | Kind::CheckAside => inspect(node),
         Kind::Command => Action::Command {
             command: particulars.command.clone(),
             run,

@@ -132,7 +132,7 @@ pub enum Entry {
 pub(super) fn set_aside<'a>(plan: &'a Plan, lines: &'a [Line]) -> impl Iterator<Item = &'a str> {
     let is_setting_aside = |number: usize| {
         let step = plan.steps.iter().find(|step| step.n == number);
-        step.is_some_and(|step| step.action == Kind::SetAside)
+        step.is_some_and(|step| matches!(step.action, Kind::SetAside | Kind::ForceNewCluster))
     };
     lines.iter().filter_map(move |line| match &line.entry {
         Entry::Done {

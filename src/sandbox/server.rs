@@ -50,6 +50,8 @@ pub struct Boot<'a> {
     pub program: &'a Program,
     /// The data directory: a copy, or made for this. What etcd writes into it is not synced to the disk from 3.5 on.
     pub data_dir: &'a Path,
+    /// The directory of the log, if not below that.
+    pub wal_dir: Option<&'a Path>,
     /// Makes it the only member of its cluster.
     pub force_new_cluster: bool,
     /// A directory of ours, for certificates and the log.
@@ -65,6 +67,7 @@ pub struct Sandbox {
     process: Process,
     access: Access,
     member: Member,
+    peer_url: String,
     command: Vec<String>,
 }
 
@@ -105,6 +108,12 @@ impl Sandbox {
         &self.member
     }
 
+    /// Where members would reach it, were there any.
+    #[must_use]
+    pub fn peer_url(&self) -> &str {
+        &self.peer_url
+    }
+
     /// How it was started, word by word.
     #[must_use]
     pub fn command(&self) -> &[String] {
@@ -122,6 +131,7 @@ struct Starting {
     process: Process,
     access: Access,
     endpoint: String,
+    peer_url: String,
     command: Vec<String>,
     version: String,
     log: PathBuf,
@@ -152,6 +162,7 @@ impl Starting {
             process,
             access: access(&endpoint, pki)?,
             endpoint,
+            peer_url,
             command: words.into_iter().chain(arguments).collect(),
             version: program.version().to_owned(),
             log,
@@ -171,6 +182,7 @@ impl Starting {
                         process: self.process,
                         access: self.access,
                         member: member.patient(PATIENCE),
+                        peer_url: self.peer_url,
                         command: self.command,
                     });
                 }
@@ -227,6 +239,10 @@ fn arguments(boot: &Boot<'_>, pki: &Path, client_url: &str, peer_url: &str) -> V
     } else {
         arguments.push("--unsafe-no-fsync".to_owned());
     }
+    arguments.extend(
+        boot.wal_dir
+            .map(|path| format!("--wal-dir={}", path.display())),
+    );
     if boot.force_new_cluster {
         arguments.push("--force-new-cluster".to_owned());
     }

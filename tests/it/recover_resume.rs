@@ -127,3 +127,16 @@ async fn a_salvage_that_is_killed_after_every_event_loses_nothing() {
     assert!(kills > 20, "only {kills} kills");
     scene.assert_holds(&written).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_goes_on_in_place_ends_as_if_it_had_not_been_killed() {
+    let scene = Scene::of(&tools::newest_etcd(), 3, false).await;
+    let written = scene.write("k", 60).await;
+    scene.lose(&[0, 1], true).await;
+
+    let kills = recover_and_kill(&scene, &["--scenario", "majority", "--in-place"]);
+
+    assert!(kills > 20, "only {kills} kills");
+    scene.assert_holds(&written).await;
+    assert_clean(&scene, 1);
+}

@@ -133,6 +133,7 @@ async fn an_etcd_that_gives_up_says_why() {
     let boot = Boot {
         program: &program,
         data_dir: cluster.members[0].data_dir(),
+        wal_dir: None,
         force_new_cluster: true,
         scratch: scratch.path(),
         quota_bytes: 1 << 30,
@@ -163,7 +164,7 @@ async fn until_the_version_is_written_down(cluster: &Cluster) {
 }
 
 /// Lets 16 clients write, and kills all members at once in the middle of it.
-async fn killed_while_written_to(cluster: &Cluster) -> Written {
+pub(crate) async fn killed_while_written_to(cluster: &Cluster) -> Written {
     let writers = Writers::start(&access(cluster), 16, "salvage");
     let limit = Duration::from_secs(20);
     assert!(
@@ -174,7 +175,7 @@ async fn killed_while_written_to(cluster: &Cluster) -> Written {
     writers.stop().await
 }
 
-fn access(cluster: &Cluster) -> Access {
+pub(crate) fn access(cluster: &Cluster) -> Access {
     install_crypto();
     let mut environment = cluster.environment().into_iter();
     let user = environment.any(|(name, _)| name == "ETCDCTL_USER");
@@ -191,7 +192,7 @@ fn access(cluster: &Cluster) -> Access {
 }
 
 /// The member whose log reaches furthest.
-fn furthest(cluster: &Cluster) -> usize {
+pub(crate) fn furthest(cluster: &Cluster) -> usize {
     let last = |index: &usize| {
         let dir = cluster.members[*index].data_dir().join("member/wal");
         wal::read(&dir).unwrap().last
@@ -199,7 +200,7 @@ fn furthest(cluster: &Cluster) -> usize {
     (0..cluster.members.len()).max_by_key(last).unwrap()
 }
 
-fn directories(cluster: &Cluster, index: usize) -> Directories {
+pub(crate) fn directories(cluster: &Cluster, index: usize) -> Directories {
     Directories {
         data_dir: cluster.members[index].data_dir().to_owned(),
         wal_dir: None,
@@ -245,6 +246,7 @@ async fn assert_holds_all(cluster: &Cluster, salvaged: &Salvaged, written: &Writ
     let boot = Boot {
         program: &program,
         data_dir: &data_dir,
+        wal_dir: None,
         force_new_cluster: false,
         scratch: scratch.path(),
         quota_bytes: 1 << 30,
@@ -285,7 +287,7 @@ fn assert_nothing_is_left(cluster: &Cluster) {
 }
 
 /// Every file below the directories, with what is in it.
-fn fingerprints(directories: &Directories) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn fingerprints(directories: &Directories) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut left = vec![directories.data_dir.clone()];
     left.extend(directories.wal_dir.clone());
     let mut found = BTreeMap::new();

@@ -54,7 +54,11 @@ pub(super) fn node_exit(error: &node::Error) -> (Exit, &'static str) {
             Exit::Damaged,
             "something else writes this file, or the disk changes it; the copy beside it is what it was before",
         ),
-        node::Error::Salvage { source } => salvage_exit(source),
+        node::Error::NotAlone { .. } => (
+            Exit::Failed,
+            "the member's own directory is as it was; use its data instead: `etcdrx recover --scenario majority --from salvage`",
+        ),
+        node::Error::Salvage { source } | node::Error::Forced { source } => salvage_exit(source),
         node::Error::Membership { source } => membership_exit(source),
         node::Error::Restore { source } => restore_exit(source),
         node::Error::Settings { source } => config_exit(source),

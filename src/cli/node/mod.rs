@@ -50,6 +50,8 @@ pub(crate) enum NodeCommand {
     Salvage(SalvageArgs),
     /// Copy the database of a stopped member; what stands only in its log is not in it
     CopyDatabase(CopyDatabaseArgs),
+    /// Make a stopped member the only one of its cluster; every other one must be stopped, and its data set aside
+    ForceNewCluster(ForceNewClusterArgs),
     /// Run a command of the site's own
     Command(CommandArgs),
 }
@@ -245,6 +247,20 @@ pub(crate) struct CopyDatabaseArgs {
     /// Where the copy goes
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+}
+
+/// `node force-new-cluster`
+#[derive(Debug, Args)]
+pub(crate) struct ForceNewClusterArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    #[command(flatten)]
+    pub(crate) directories: DirectoryArgs,
+
+    /// The program etcd, of the version that wrote the directory [default: looked for]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) etcd: Option<PathBuf>,
 }
 
 /// `node command`

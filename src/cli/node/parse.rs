@@ -186,6 +186,11 @@ fn on_data(command: &NodeCommand) -> Action {
             output: args.output.clone(),
             run: args.run.run.clone(),
         },
+        NodeCommand::ForceNewCluster(args) => Action::ForceNewCluster {
+            directories: (&args.directories).into(),
+            etcd: args.etcd.clone(),
+            run: args.run.run.clone(),
+        },
         other => unreachable!("{other:?} is not about data"),
     }
 }

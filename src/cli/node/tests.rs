@@ -127,6 +127,13 @@ fn on_data() -> impl Strategy<Value = Action> {
                 run
             }
         ),
+        (directories(), option::of(path()), word()).prop_map(|(directories, etcd, run)| {
+            Action::ForceNewCluster {
+                directories,
+                etcd,
+                run,
+            }
+        }),
         (directories(), path(), word()).prop_map(|(directories, output, run)| {
             Action::CopyDatabase {
                 directories,

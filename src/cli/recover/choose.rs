@@ -46,7 +46,7 @@ pub(super) fn choices(
         member: args.member.clone(),
         fenced: args.fenced.clone(),
         new_nodes: new_nodes.collect::<Result<_, _>>()?,
-        way: args.way,
+        way: args.way.or(args.in_place),
         keep_revisions: args.keep_revisions,
         ..Choices::of(scenario)
     }))

@@ -51,7 +51,7 @@ pub(crate) struct RecoverArgs {
     pub(crate) plan: Option<String>,
 
     /// Go on with a recovery that was interrupted or failed
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["scenario", "dry_run", "from", "member", "fenced", "new_node", "playbook", "way"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["scenario", "dry_run", "from", "member", "fenced", "new_node", "playbook", "way", "in_place"])]
     pub(crate) resume: Option<String>,
 
     /// A playbook of the site's own: ours, with `confirm` and `command` steps added, and other words
@@ -77,6 +77,10 @@ pub(crate) struct RecoverArgs {
     /// The way out, if not the best that there is
     #[arg(long, value_name = "WAY", value_parser = way)]
     pub(crate) way: Option<Way>,
+
+    /// Keep the cluster's id and one member's own directory, and have the others join it: never the best, as --way in-place
+    #[arg(long, num_args = 0, default_missing_value = "in-place", value_parser = way, conflicts_with = "way")]
+    pub(crate) in_place: Option<Way>,
 
     /// Leave revisions as they are, though watchers will miss events
     #[arg(long)]

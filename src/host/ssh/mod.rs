@@ -80,6 +80,7 @@ impl Ssh {
             Action::Stage { .. }
             | Action::Salvage { .. }
             | Action::CopyDatabase { .. }
+            | Action::ForceNewCluster { .. }
             | Action::Inspect { .. }
             | Action::Command { .. } => LONG_LIMIT,
             _ => SHORT_LIMIT,

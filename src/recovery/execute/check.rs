@@ -1,5 +1,6 @@
 //! The last step: what must hold now, and whether it does.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{Failure, Outcome, Recovery};
@@ -7,6 +8,7 @@ use crate::recovery::invariants::{Expectation, Request, check};
 use crate::recovery::journal::set_aside;
 use crate::recovery::learned::Learned;
 use crate::recovery::look::inspect_all;
+use crate::recovery::plan::Step;
 use crate::recovery::playbook::Kind;
 
 /// How long a cluster that has just come back may take until all members keep up, on a busy machine: what does not hold is looked at
@@ -54,9 +56,20 @@ impl Recovery<'_> {
         })
     }
 
+    /// The nodes whose settings were written when all members were listed: who joined before others knows of fewer.
+    fn configured_for_all(&self) -> Vec<String> {
+        let steps = &self.plan.steps;
+        let is_joining = |step: &Step| matches!(step.action, Kind::AddMember | Kind::AddLearner);
+        let complete = steps.iter().rposition(is_joining).unwrap_or(0);
+        let configured = steps[complete..]
+            .iter()
+            .filter(|step| step.action == Kind::Configure);
+        let nodes: BTreeSet<String> = configured.filter_map(|step| step.node.clone()).collect();
+        nodes.into_iter().collect()
+    }
+
     fn expectation(&self) -> Expectation {
         let begins_anew = self.plan.begins_anew();
-        let nodes = |kind| self.plan.nodes_of(kind).map(str::to_owned).collect();
         Expectation {
             members: self.learned.members(&self.plan.members),
             old_cluster: self.plan.cluster_id,
@@ -64,7 +77,7 @@ impl Recovery<'_> {
             revision_before: self.plan.highest_revision,
             is_bumped: self.learned.bump.is_some_and(|bump| bump > 0),
             alarms: Vec::new(),
-            configured: nodes(Kind::Configure),
+            configured: self.configured_for_all(),
             token: begins_anew.then(|| self.token.clone()),
             set_aside: set_aside(&self.plan, &self.lines)
                 .map(str::to_owned)

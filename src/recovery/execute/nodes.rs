@@ -1,11 +1,11 @@
 //! The steps that happen on a node.
 
-use super::settled::{Expected, data, is_settled};
+use super::settled::{Data, Expected, data, is_settled};
 use super::{Failure, Outcome, Recovery};
 use crate::config::Node;
 use crate::host::{self, Host};
 use crate::id::{ClusterId, MemberId, Revision};
-use crate::node::{Action, Answer, Inspected};
+use crate::node::{Action, Answer, Inspected, Running};
 use crate::recovery::actions;
 use crate::recovery::learned::Learned;
 use crate::recovery::plan::Step;
@@ -97,7 +97,7 @@ impl Recovery<'_> {
             _ => {}
         }
         let inspected = self.inspect(node, host).await?;
-        let data = data(&inspected, self.expected(&node.name));
+        let data = data(&inspected, &self.expected(node));
         let settled = is_settled(step.action, data, inspected.process.running);
         Ok(settled.then(|| {
             Outcome::already(
@@ -110,12 +110,33 @@ impl Recovery<'_> {
         }))
     }
 
-    pub(super) fn expected(&self, name: &str) -> Expected {
-        let old = self.plan.members.iter().find(|member| member.name == name);
-        let is_target = self.plan.target.as_deref() == Some(name);
+    fn expected(&self, node: &Node) -> Expected {
+        let stays = self.plan.in_place() == Some(node.name.as_str());
         Expected {
-            new_cluster: self.learned.cluster_id.filter(|_| self.plan.begins_anew()),
-            old_member: old.and_then(|member| member.id).filter(|_| is_target),
+            new_member: self.learned.member_ids.get(&node.name).copied(),
+            aside: stays.then(|| actions::directories(node).member_aside(&self.run)),
+        }
+    }
+
+    /// Looks whether nothing of before is left where a member is to join: under its old data it would be thrown out, or not be blank.
+    pub(super) async fn check_aside(&self, step: &Step) -> Result<Outcome, Failure> {
+        let (node, host) = self.node_of(step)?;
+        let inspected = match self.perform(node, host, &actions::inspect(node)).await? {
+            Answer::Inspected(inspected) => inspected,
+            // A person looked.
+            Answer::Done { evidence, .. } => return Ok(Outcome::seen(evidence.join("; "))),
+            other => return Err(unexpected(&node.name, &other)),
+        };
+        let runs = inspected.process.running != Running::Stopped;
+        match data(&inspected, &self.expected(node)) {
+            Data::New => Ok(Outcome::already("it has joined anew")),
+            Data::None if !runs => Ok(Outcome::seen("no data lie there, and etcd does not run")),
+            Data::None => Err(Failure::Unexpected {
+                what: format!("etcd runs on {}, or nobody can say: it must not", node.name),
+            }),
+            Data::Old => Err(Failure::Unexpected {
+                what: format!("{} still has data of before", node.name),
+            }),
         }
     }
 

@@ -225,6 +225,7 @@ impl<'a> Recovery<'a> {
             Kind::FetchBackup => self.fetch_backup().await,
             Kind::ProveSnapshot => self.prove_snapshot(),
             Kind::SendSnapshot => self.send_snapshot(step).await,
+            Kind::CheckAside => self.check_aside(step).await,
             Kind::CheckPlaced => self.check_placed(step).await,
             Kind::CleanUp => self.clean_up(step).await,
             Kind::StopSource
@@ -232,6 +233,7 @@ impl<'a> Recovery<'a> {
             | Kind::Stop
             | Kind::SetAside
             | Kind::Place
+            | Kind::ForceNewCluster
             | Kind::Configure
             | Kind::Start
             | Kind::Command => self.on_node(step).await,

@@ -1,6 +1,8 @@
 //! What a look at a node says about a step that may have been done by a process that died: the node is trusted, not the journal.
 
-use crate::id::{ClusterId, MemberId};
+use std::path::PathBuf;
+
+use crate::id::MemberId;
 use crate::node::{Inspected, Running};
 use crate::recovery::playbook::Kind;
 
@@ -16,29 +18,26 @@ pub(super) enum Data {
 }
 
 /// How a node would look after the recovery.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Expected {
-    /// The cluster that begins anew, where one does and its id is known.
-    pub(super) new_cluster: Option<ClusterId>,
-    /// The id of the member before, where it is to get another one.
-    pub(super) old_member: Option<MemberId>,
+    /// The id that the member is to get, once it is known.
+    pub(super) new_member: Option<MemberId>,
+    /// Where the data of before lie once others have taken their place, of a member that keeps its id.
+    pub(super) aside: Option<PathBuf>,
 }
 
 /// Whose data they are.
-pub(super) fn data(inspected: &Inspected, expected: Expected) -> Data {
+pub(super) fn data(inspected: &Inspected, expected: &Expected) -> Data {
     let Some(directory) = &inspected.directory else {
         return Data::None;
     };
     if directory.log.is_none() && directory.database_held.is_none() {
         return Data::None;
     }
-    let is_new_cluster =
-        expected.new_cluster.is_some() && directory.cluster_id == expected.new_cluster;
-    let is_new_member = expected.new_cluster.is_none()
-        && expected.old_member.is_some()
-        && directory.node_id.is_some()
-        && directory.node_id != expected.old_member;
-    match is_new_cluster || is_new_member {
+    let is_new_member = expected.new_member.is_some() && directory.node_id == expected.new_member;
+    let aside = expected.aside.as_ref();
+    let is_replaced = aside.is_some_and(|aside| inspected.set_aside.contains(aside));
+    match is_new_member || is_replaced {
         true => Data::New,
         false => Data::Old,
     }
@@ -52,7 +51,7 @@ pub(super) fn is_settled(kind: Kind, data: Data, running: Running) -> bool {
         // for them.
         Kind::Stop | Kind::StopSource => data == Data::New || (data == Data::Old && !runs),
         // Placing looks by itself, and takes away what a kill in the middle of it has left.
-        Kind::SendSnapshot | Kind::Stage => data == Data::New,
+        Kind::SendSnapshot | Kind::Stage | Kind::ForceNewCluster => data == Data::New,
         Kind::SetAside => data != Data::Old,
         Kind::Start => runs,
         _ => false,

@@ -183,6 +183,13 @@ impl Recovery<'_> {
                 ),
             });
         }
+        let sound = format!(
+            "every page and record is sound; revision {}",
+            found.revision
+        );
+        if !self.plan.begins_anew() {
+            return Ok(Outcome::seen(sound));
+        }
         // One that was decided on is not decided on again: some members may have it already.
         let bump = self
             .learned
@@ -196,13 +203,7 @@ impl Recovery<'_> {
         };
         Ok(Outcome {
             already: false,
-            evidence: vec![
-                format!(
-                    "every page and record is sound; revision {}",
-                    found.revision
-                ),
-                raised,
-            ],
+            evidence: vec![sound, raised],
             learned: Learned {
                 bump: Some(bump),
                 ..self.new_ids()?

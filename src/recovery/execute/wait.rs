@@ -29,7 +29,7 @@ impl Recovery<'_> {
     /// What every member says, wherever members may be reached. Of a cluster that begins anew, nobody else is asked or heard: who was
     /// fenced keeps every answer waiting, or tells of the cluster that was.
     pub(super) async fn statuses(&self) -> Vec<MemberStatus> {
-        let anew = self.plan.begins_anew();
+        let anew = self.plan.begins_anew() || self.plan.in_place().is_some();
         let is_planned = |name: &str| self.plan.members.iter().any(|member| member.name == name);
         let (asked, others): (Vec<_>, Vec<_>) = (self.request.nodes.iter())
             .filter(|node| node.client_url.is_some())

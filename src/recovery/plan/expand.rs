@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::way::to_be_started;
 use super::{Plan, Situation, Source, Step, refuse};
-use crate::config::Reach;
+use crate::config::{Node, Reach, Settings};
 use crate::host::Host;
 use crate::node::Running;
 use crate::recovery::actions::{self, Particulars};
@@ -20,11 +20,32 @@ pub(super) fn expand(situation: &Situation<'_>, plan: &mut Plan) {
     let Some(way) = plan.way.and_then(|way| situation.playbook.ways.get(&way)) else {
         return;
     };
-    for step in &way.steps {
+    for part in way.steps.chunk_by(|a, b| a.one_by_one == b.one_by_one) {
+        if !part[0].one_by_one {
+            add(situation, plan, part, None);
+            continue;
+        }
+        for name in joining(plan) {
+            add(situation, plan, part, Some(&name));
+        }
+    }
+    for (index, step) in plan.steps.iter_mut().enumerate() {
+        step.n = index + 1;
+    }
+    plan.warnings.extend(refuse::cautions(situation, plan));
+}
+
+/// Adds steps, each for all nodes that it is about; or for the one that joins.
+fn add(situation: &Situation<'_>, plan: &mut Plan, steps: &[PlaybookStep], joins: Option<&str>) {
+    for step in steps {
         if !is_needed(situation, plan, step.kind) {
             continue;
         }
-        match nodes(situation, plan, step) {
+        let names = match joins {
+            Some(name) if step.nodes.is_empty() => Some(vec![name.to_owned()]),
+            _ => nodes(situation, plan, step),
+        };
+        match names {
             None => plan.steps.push(one(situation, plan, step, None)),
             Some(names) => {
                 for name in names {
@@ -33,10 +54,14 @@ pub(super) fn expand(situation: &Situation<'_>, plan: &mut Plan) {
             }
         }
     }
-    for (index, step) in plan.steps.iter_mut().enumerate() {
-        step.n = index + 1;
-    }
-    plan.warnings.extend(refuse::cautions(situation, plan));
+}
+
+/// All members but the one that goes on in place.
+fn joining(plan: &Plan) -> Vec<String> {
+    let stays = plan.in_place();
+    let members = plan.members.iter().map(|member| &member.name);
+    let joining = members.filter(|name| Some(name.as_str()) != stays);
+    joining.cloned().collect()
 }
 
 /// Steps that only some situations need.
@@ -53,7 +78,7 @@ fn is_needed(situation: &Situation<'_>, plan: &Plan, kind: Kind) -> bool {
         Kind::MoveLeader => target
             .is_some_and(|member| member.id.is_some() && member.id == observation.quorum.leader),
         Kind::Disarm => !observation.alarms.is_empty(),
-        Kind::TakeSnapshot => plan.source.is_some(),
+        Kind::TakeSnapshot => matches!(plan.source, Some(Source::Live { .. })),
         Kind::Stop if plan.way == Some(Way::Restart) => running != Some(Running::Stopped),
         _ => true,
     }
@@ -74,6 +99,18 @@ fn nodes(situation: &Situation<'_>, plan: &Plan, step: &PlaybookStep) -> Option<
                 situation
                     .node(name)
                     .is_some_and(|node| node.reach != Reach::Local)
+            })
+            .collect(),
+        Kind::ForceNewCluster => plan.in_place().map(str::to_owned).into_iter().collect(),
+        Kind::Start | Kind::WaitMember if plan.in_place().is_some() => {
+            plan.in_place().map(str::to_owned).into_iter().collect()
+        }
+        Kind::SetAside | Kind::CheckAside if plan.in_place().is_some() => joining(plan),
+        // Whoever changes a static pod's manifest restarts it.
+        Kind::Configure if plan.in_place().is_some() => members()
+            .filter(|name| {
+                let settings = situation.node(name).and_then(Node::settings);
+                !matches!(settings, Some(Settings::Manifest { .. }))
             })
             .collect(),
         // Whoever runs is not touched: it may be the one that has most.
@@ -174,7 +211,14 @@ fn commands(
     node: Option<&str>,
 ) -> Vec<String> {
     let on_node = node.and_then(|name| situation.node(name)).and_then(|node| {
-        let particulars = placeholders(plan, step, situation.choices.keep_revisions);
+        let joins = Some(node.name.as_str()).filter(|_| step.one_by_one);
+        let particulars = Particulars {
+            initial_cluster: joins.map_or_else(
+                || plan.initial_cluster(),
+                |name| plan.initial_cluster_with(name),
+            ),
+            ..placeholders(plan, step, situation.choices.keep_revisions)
+        };
         let host = Host::of(node).ok()?;
         let action = actions::of_step(step.kind, node, &particulars)?;
         Some(host.command_line(&action))

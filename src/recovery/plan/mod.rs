@@ -92,6 +92,17 @@ impl Source {
             Self::File { path, .. } => format!("the file {}", path.display()),
         }
     }
+
+    /// The member whose data they are, where they are one's.
+    #[must_use]
+    pub fn member(&self) -> Option<&str> {
+        match self {
+            Self::Live { member, .. }
+            | Self::Salvage { member, .. }
+            | Self::Database { member, .. } => Some(member),
+            Self::Backup { .. } | Self::File { .. } => None,
+        }
+    }
 }
 
 /// A member of the cluster as it will be.
@@ -168,17 +179,32 @@ impl Plan {
     /// Whether the cluster begins anew, with new ids.
     #[must_use]
     pub fn begins_anew(&self) -> bool {
-        self.steps.iter().any(|step| step.action == Kind::Place)
+        self.steps.iter().any(|step| step.action == Kind::Stage)
+    }
+
+    /// The member that goes on in place, while all others leave; none where nobody does.
+    #[must_use]
+    pub fn in_place(&self) -> Option<&str> {
+        let source = self
+            .source
+            .as_ref()
+            .filter(|_| self.way == Some(Way::InPlace));
+        source.and_then(Source::member)
     }
 
     /// The cluster's members as `--initial-cluster` takes them.
     #[must_use]
     pub fn initial_cluster(&self) -> String {
-        let members = self.members.iter().flat_map(|member| {
-            let urls = member.peer_urls.iter();
-            urls.map(move |url| format!("{}={url}", member.name))
+        initial_cluster(self.members.iter())
+    }
+
+    /// The same when `name` joins the member that goes on in place: those that join later are not there yet.
+    fn initial_cluster_with(&self, name: &str) -> String {
+        let place = self.members.iter().position(|member| member.name == name);
+        let members = self.members.iter().enumerate().filter(|(at, member)| {
+            Some(*at) <= place || Some(member.name.as_str()) == self.in_place()
         });
-        members.collect::<Vec<_>>().join(",")
+        initial_cluster(members.map(|(_, member)| member))
     }
 
     /// The nodes of the steps of one kind, in their order.
@@ -186,6 +212,14 @@ impl Plan {
         let steps = self.steps.iter().filter(move |step| step.action == kind);
         steps.filter_map(|step| step.node.as_deref())
     }
+}
+
+fn initial_cluster<'a>(members: impl Iterator<Item = &'a PlannedMember>) -> String {
+    let members = members.flat_map(|member| {
+        let urls = member.peer_urls.iter();
+        urls.map(move |url| format!("{}={url}", member.name))
+    });
+    members.collect::<Vec<_>>().join(",")
 }
 
 /// Makes the plan. It is pure: the same situation gives the same plan, with the same digest.

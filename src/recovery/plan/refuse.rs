@@ -20,6 +20,8 @@ pub(super) fn refusals(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
             if way != Way::Restart {
                 refusals.extend(unfenced(situation));
                 refusals.extend(nodes_for_all(situation, plan));
+                refusals.extend(source_stays(situation, plan));
+                refusals.extend(forced_by_settings(situation, plan));
             }
         }
         Scenario::Follower | Scenario::Leader => {
@@ -95,6 +97,39 @@ fn nodes_for_all(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
         refusals.extend(gaps(situation, &member.name, true));
     }
     refusals
+}
+
+/// Who goes on in place keeps its node, its place and its id.
+fn source_stays(situation: &Situation<'_>, plan: &Plan) -> Option<String> {
+    let source = plan.in_place()?;
+    let member = plan.members.iter().find(|member| member.name == source);
+    let moves = &situation.choices.new_nodes;
+    if member.is_none() {
+        return Some(format!(
+            "{source} is to go on in place, and nobody reaches its node: say its [[node]]"
+        ));
+    }
+    if moves.iter().any(|new| new.name == source) {
+        return Some(format!("{source} is to go on in place, and cannot move"));
+    }
+    let has_id = member.is_some_and(|member| member.id.is_some());
+    (!has_id).then(|| format!("{source} is to go on in place, and nobody knows its id"))
+}
+
+/// The flag in settings would throw everybody else out at each start.
+fn forced_by_settings(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
+    let members = situation.observation.members.iter();
+    let members = members.filter(|_| plan.in_place().is_some());
+    let places = members.flat_map(|member| {
+        let node = member.node.iter();
+        let places = node.flat_map(|node| &node.process.force_new_cluster);
+        places.map(move |place| (&member.name, place))
+    });
+    places
+        .map(|(name, place)| {
+            format!("force-new-cluster stands on {name}, and must not when others join: {place}")
+        })
+        .collect()
 }
 
 /// What the configuration does not say of a node; more where its settings are rewritten.
@@ -202,6 +237,14 @@ pub(super) fn cautions(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
         cautions.push(
             "revisions are not raised: watchers that saw later ones miss what changes, without a word".to_owned(),
         );
+    }
+    if let Some(source) = plan.in_place() {
+        cautions.push(format!(
+            "without --in-place all members begin anew at once, in a second or two; so {source} serves alone until the others have joined, one after the other"
+        ));
+        cautions.push(format!(
+            "revisions are not raised: if a member that is gone told clients of later ones than {source} has, watchers miss what changes, without a word"
+        ));
     }
     cautions
 }

@@ -66,6 +66,29 @@ fn of_cut_log(observation: &Observation, source: &Source) -> Vec<String> {
     salvaged.and_then(cut).into_iter().collect()
 }
 
+/// Picks the member that goes on in place: what it has on its own disk, and nothing else.
+pub(super) fn pick_own(
+    situation: &Situation<'_>,
+    ranked: &[Candidate],
+) -> Result<Picked, Vec<String>> {
+    let from = situation.choices.from.as_ref();
+    if !matches!(from, None | Some(From::Live | From::Salvage)) {
+        return Err(vec![
+            "in place is a member's own directory: --from live or salvage, or nothing; --way backup takes other data".to_owned(),
+        ]);
+    }
+    let own = ranked
+        .iter()
+        .filter(|one| matches!(one.source, Ranked::Live { .. } | Ranked::Salvage { .. }));
+    let own: Vec<Candidate> = own.cloned().collect();
+    if !own.iter().any(Candidate::is_usable) {
+        let mut reasons = nothing(Some(&From::Salvage), &own);
+        reasons.insert(0, nothing(Some(&From::Live), &[]).remove(0));
+        return Err(reasons);
+    }
+    pick(situation, &own)
+}
+
 /// The order in which sources are taken where nobody decides.
 fn place(source: &Source) -> u8 {
     match source {

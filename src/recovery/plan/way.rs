@@ -184,6 +184,9 @@ fn listed_members(observation: &Observation) -> Vec<PlannedMember> {
 
 fn majority(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
     let ranked = rank(situation.observation);
+    if situation.choices.way == Some(Way::InPlace) {
+        return in_place(situation, &ranked);
+    }
     let restart = ranked
         .iter()
         .any(|one| matches!(one.source, Ranked::Restart { .. }));
@@ -259,6 +262,35 @@ fn anew(situation: &Situation<'_>, ranked: &[Candidate]) -> Result<Plan, Vec<Str
         ..Plan::empty(situation)
     };
     Ok(with_way(situation, way, plan))
+}
+
+/// One member goes on with its own data and the id of the cluster, and all others join it anew.
+fn in_place(situation: &Situation<'_>, ranked: &[Candidate]) -> Result<Plan, Vec<String>> {
+    let picked = source::pick_own(situation, ranked)?;
+    let source = picked.source.member().unwrap_or_default();
+    let seen = situation.observation.member(source);
+    let mut members = members_anew(situation);
+    for member in members.iter_mut().filter(|member| member.name == source) {
+        member.id = seen.and_then(|member| member.id);
+    }
+    let mut warnings = picked.warnings;
+    if ranked
+        .iter()
+        .any(|one| matches!(one.source, Ranked::Restart { .. }))
+    {
+        warnings.push(
+            "enough members have their data to be started together: `--way restart` loses nothing, and nobody has to leave".to_owned(),
+        );
+    }
+    let plan = Plan {
+        lost_revisions: picked.lost_revisions,
+        lost: picked.lost,
+        warnings,
+        members,
+        source: Some(picked.source),
+        ..Plan::empty(situation)
+    };
+    Ok(with_way(situation, Way::InPlace, plan))
 }
 
 /// The nodes of the configuration, without those that nobody can reach and that are fenced.

@@ -82,6 +82,7 @@ pub enum Way {
     Salvage,
     Database,
     Backup,
+    InPlace,
     Free,
 }
 
@@ -103,6 +104,8 @@ pub enum Kind {
     Place,
     Configure,
     CheckPlaced,
+    CheckAside,
+    ForceNewCluster,
     Start,
     WaitLeader,
     WaitHealthy,
@@ -149,6 +152,7 @@ impl Kind {
                 | Self::StopSource
                 | Self::SetAside
                 | Self::Place
+                | Self::ForceNewCluster
                 | Self::RemoveMember
                 | Self::AddMember
                 | Self::AddLearner
@@ -184,6 +188,8 @@ pub struct PlaybookStep {
     pub nodes: Vec<String>,
     /// The command and its arguments.
     pub run: Vec<String>,
+    /// Whether it and those beside it are done for one joining member after the other.
+    pub one_by_one: bool,
 }
 
 /// A way out.
@@ -242,13 +248,13 @@ impl Playbook {
 
 impl PlaybookWay {
     fn hold_against(&self, ours: Option<&Self>, way: Way, origin: &str) -> Result<(), Error> {
-        let typed = |way: &Self| -> Vec<Kind> {
-            let kinds = way.steps.iter().map(|step| step.kind);
-            kinds.filter(|kind| !kind.is_of_the_site()).collect()
+        let typed = |way: &Self| -> Vec<(Kind, bool)> {
+            let steps = way.steps.iter().map(|step| (step.kind, step.one_by_one));
+            steps.filter(|(kind, _)| !kind.is_of_the_site()).collect()
         };
         let expected = ours.map(typed).unwrap_or_default();
         if typed(self) != expected || expected.is_empty() {
-            let expected: Vec<String> = expected.iter().map(Kind::to_string).collect();
+            let expected: Vec<String> = expected.iter().map(|(kind, _)| kind.to_string()).collect();
             return Err(Error::OtherSteps {
                 origin: origin.to_owned(),
                 way,

@@ -24,7 +24,10 @@ struct RawPlaybook {
 struct RawWay {
     about: String,
     steps: Vec<RawStep>,
-    /// A part that follows.
+    /// A part that follows, for one joining member after the other.
+    #[serde(default, rename = "one-by-one")]
+    one_by_one: Option<String>,
+    /// A part that follows after that.
     then: Option<String>,
 }
 
@@ -61,18 +64,22 @@ pub(super) fn parse(yaml: &str, origin: &str) -> Result<Playbook, Error> {
         serde_saphyr::from_str(yaml).map_err(|error| invalid(error.to_string()))?;
     let mut ways = BTreeMap::new();
     for (way, found) in raw.ways {
-        let mut steps = found.steps;
-        if let Some(part) = found.then {
-            let part = raw.parts.get(&part);
-            let part = part.ok_or_else(|| {
-                invalid(format!("way `{way}` goes on with a part that is not there"))
-            })?;
-            steps.extend(part.iter().cloned());
-        }
-        let steps = steps.into_iter().map(|step| step.worded(&words));
+        let part = |name: Option<String>| match name.map(|name| raw.parts.get(&name)) {
+            None => Ok(&[][..]),
+            Some(Some(part)) => Ok(part.as_slice()),
+            Some(None) => Err(invalid(format!(
+                "way `{way}` goes on with a part that is not there"
+            ))),
+        };
+        let one_by_one = part(found.one_by_one)?.iter().map(|step| (step, true));
+        let then = part(found.then)?.iter().map(|step| (step, false));
+        let steps = found.steps.iter().map(|step| (step, false));
+        let steps = steps.chain(one_by_one).chain(then);
         let way_out = PlaybookWay {
             about: found.about,
-            steps: steps.collect(),
+            steps: steps
+                .map(|(step, one_by_one)| step.clone().worded(&words, one_by_one))
+                .collect(),
         };
         ways.insert(way, way_out);
     }
@@ -84,7 +91,7 @@ pub(super) fn parse(yaml: &str, origin: &str) -> Result<Playbook, Error> {
 
 impl RawStep {
     /// The step with its own words, and ours where it has none.
-    fn worded(self, words: &BTreeMap<Kind, Words>) -> PlaybookStep {
+    fn worded(self, words: &BTreeMap<Kind, Words>, one_by_one: bool) -> PlaybookStep {
         let raw = match self {
             Self::Worded(raw) => *raw,
             Self::Bare(step) => RawWorded {
@@ -109,6 +116,7 @@ impl RawStep {
             },
             nodes: raw.nodes,
             run: raw.run,
+            one_by_one,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Situations, and the plans that they lead to.
 
+mod in_place;
 mod one_member;
 mod rebuild;
 
