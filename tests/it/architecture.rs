@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 /// The one door of each outside crate: where in `src/` it may be named.
 const DOORS: &[(&str, &[&str])] = &[
     // etcd hashes ids with SHA-1; certificates have fingerprints and signatures.
+    ("axum", &["schedule/"]),
     ("aws_lc_rs", &["certs/", "codec/", "datadir/"]),
     ("base64", &["certs/", "cli/"]),
     ("clap", &["cli/"]),
+    ("chrono_tz", &["schedule/"]),
+    ("croner", &["schedule/"]),
+    ("sd_notify", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),
     ("crc32c", &["backend/", "datadir/"]),
@@ -86,7 +90,7 @@ const FLOORS: &[&[&str]] = &[
     &["sandbox"],
     &["node"],
     &["host"],
-    &["recovery", "upgrade"],
+    &["recovery", "schedule", "upgrade"],
     &["drill"],
 ];
 
