@@ -214,7 +214,7 @@ fn words_of(standing: &etcdrx::schedule::lead::Standing) -> String {
     use etcdrx::schedule::lead::Standing;
     match standing {
         Standing::Leads => "at work".to_owned(),
-        Standing::StandsBy { leader } => format!("standing by: {leader} is at work"),
+        Standing::StandsBy { leader } => format!("standing by: {leader} keeps the schedule"),
         Standing::Alone { why } => {
             format!("at work without asking who else is: etcd cannot be asked ({why})")
         }

@@ -41,7 +41,7 @@ impl Facts {
     pub(super) fn service(&self) -> String {
         let mut writable = String::new();
         for path in self.writable() {
-            let _ = writeln!(writable, "ReadWritePaths={}", path.display());
+            let _ = writeln!(writable, "ReadWritePaths=-{}", path.display());
         }
         SERVICE
             .replace("@program@", &self.program.display().to_string())
