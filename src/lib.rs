@@ -32,6 +32,7 @@ pub mod repository;
 pub mod restore;
 pub mod retention;
 pub mod sandbox;
+pub mod schedule;
 pub mod source;
 pub mod upgrade;
 pub mod verify;

@@ -13,6 +13,7 @@ use super::drill::DrillCommand;
 use super::node::NodeCommand;
 use super::recover::RecoverArgs;
 use super::restore::RestoreArgs;
+use super::schedule::ScheduleCommand;
 use super::snapshot::SnapshotCommand;
 use super::upgrade::UpgradeArgs;
 
@@ -168,6 +169,12 @@ pub(crate) enum Command {
         /// What to do
         #[command(subcommand)]
         command: CertsCommand,
+    },
+    /// Do all of this by itself: stay and keep a schedule, or print units for another scheduler
+    Schedule {
+        /// What to do
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// Print a completion script for a shell
     Completions {

@@ -58,6 +58,12 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The configuration file: the one that is named, or else the first that is where one is looked for.
+    pub(super) fn config_file(&self) -> Option<PathBuf> {
+        let found = || PLACES.iter().map(PathBuf::from).find(|path| path.exists());
+        self.config_file.clone().or_else(found)
+    }
+
     /// The file, the environment and the flags that say where the repository is.
     pub(super) fn configure(&self, repository: &RepositoryArgs) -> Result<Config, Failure> {
         Ok(self.layers()?.repository(repository).finish()?)
@@ -94,16 +100,12 @@ impl<'a> Context<'a> {
     }
 
     fn read_file(&self) -> Result<Option<(PathBuf, String)>, Failure> {
-        let read = |path: &Path| {
-            fs::read_to_string(path).map_err(|source| Failure::config_unreadable(path, &source))
+        let Some(path) = self.config_file() else {
+            return Ok(None);
         };
-        if let Some(path) = &self.config_file {
-            return Ok(Some((path.clone(), read(path)?)));
-        }
-        let found = PLACES.iter().map(Path::new).find(|path| path.exists());
-        found
-            .map(|path| Ok((path.to_owned(), read(path)?)))
-            .transpose()
+        let text = fs::read_to_string(&path);
+        let text = text.map_err(|source| Failure::config_unreadable(&path, &source))?;
+        Ok(Some((path, text)))
     }
 }
 
@@ -161,4 +163,21 @@ pub(super) async fn open_catalog(config: &Config) -> Result<(Folder, Catalog), F
     let (_, folder) = open_folder(config, Mode::Existing)?;
     let catalog = Catalog::load(&folder).await?;
     Ok((folder, catalog))
+}
+
+/// Where recoveries and schedules are kept: the system's place where it can be written, else the user's own.
+pub(super) fn state_dir() -> PathBuf {
+    let system = PathBuf::from("/var/lib/etcdrx");
+    let is_ours = fs::create_dir_all(&system).is_ok()
+        && fs::metadata(&system).is_ok_and(|found| !found.permissions().readonly());
+    if is_ours {
+        return system;
+    }
+    let home = env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let home = env::var_os("HOME")?;
+            Some(Path::new(&home).join(".local/state"))
+        });
+    home.unwrap_or_else(env::temp_dir).join("etcdrx")
 }

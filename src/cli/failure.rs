@@ -133,6 +133,37 @@ impl Failure {
         Self::plain(Exit::Failed, message, "")
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the shape that `map_err` takes"
+    )]
+    pub(super) fn no_program(source: io::Error) -> Self {
+        Self::plain(
+            Exit::Failed,
+            format!("cannot tell where this program lies: {source}"),
+            "",
+        )
+    }
+
+    pub(super) fn schedule_runs(path: &Path) -> Self {
+        Self::plain(
+            Exit::Refused,
+            format!(
+                "another service keeps this cluster's schedule on this machine: it holds {}",
+                path.display()
+            ),
+            "stop that one first, or name another --state-dir or another cluster",
+        )
+    }
+
+    pub(super) fn cannot_listen(address: &str, source: &io::Error) -> Self {
+        Self::plain(
+            Exit::Failed,
+            format!("cannot listen on {address}: {source}"),
+            "[schedule] listen in etcdrx.toml says where metrics are served, such as 127.0.0.1:9379",
+        )
+    }
+
     pub(super) fn no_such_key(key: &str, revision: Revision) -> Self {
         let message = format!("there is no key `{key}` at revision {revision}");
         Self::plain(

@@ -19,6 +19,7 @@ mod print;
 mod prune;
 mod recover;
 mod restore;
+mod schedule;
 mod screen;
 mod show;
 mod signals;
@@ -88,6 +89,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         }
         Command::Certs { command } => context.or_interrupt(certs::run(&context, &command)).await,
         Command::Drill { command } => drill::run(&context, &command).await,
+        Command::Schedule { command } => schedule::dispatch(&context, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "etcdrx", &mut script);

@@ -125,6 +125,8 @@ pub struct Config {
     pub backup: Backup,
     /// Which backups stay.
     pub retention: Policy,
+    /// What is done by itself, and when.
+    pub schedule: Schedule,
     /// Whom to tell.
     pub notify: Notify,
     /// Who may read the backups.
@@ -262,6 +264,29 @@ pub struct Notify {
     pub metrics_file: Option<PathBuf>,
 }
 
+/// What is done by itself, and when: cron expressions, read when a schedule is made of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Schedule {
+    /// When a backup is taken.
+    pub backup: Option<String>,
+    /// When the newest backup is read and proven again.
+    pub verify: Option<String>,
+    /// When the retention policy is applied.
+    pub prune: Option<String>,
+    /// When the newest backup is booted.
+    pub drill: Option<String>,
+    /// When certificates are checked.
+    pub certificates: Option<String>,
+    /// The time zone of all of them, as the IANA calls it; UTC where nothing is said.
+    pub timezone: Option<String>,
+    /// How much later than said something may begin: for each a part of this, drawn once.
+    #[serde(deserialize_with = "optional_duration")]
+    pub jitter: Option<Duration>,
+    /// Where metrics, health and status are served.
+    pub listen: Option<String>,
+}
+
 /// Who may read the backups.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -270,6 +295,12 @@ pub struct Encryption {
     pub recipients: Vec<String>,
     /// The identity that opens them.
     pub identity_file: Option<PathBuf>,
+}
+
+fn optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

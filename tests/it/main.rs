@@ -92,6 +92,8 @@ mod restore_refusals;
 mod restore_revisions;
 mod restore_setup;
 mod salvage;
+mod schedule_service;
+mod schedule_units;
 mod scratch;
 mod scratch_servers;
 mod setup;

@@ -16,6 +16,7 @@ use etcdrx::datadir::{inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::notify::MetricsError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
+use etcdrx::schedule::{calendar, records};
 use etcdrx::{
     apply, backup, certs as library, fetch, id, pki, prune, recovery, restore, source, verify,
 };
@@ -67,6 +68,8 @@ failure_from! {
     MetricsError => metrics_exit,
     recovery::playbook::Error => playbook_exit,
     etcdrx::drill::backup::Error => drill_backup_exit,
+    calendar::Error => calendar_exit,
+    records::Error => records_exit,
     etcdrx::drill::site::Error => site_exit,
     etcdrx::drill::rehearsal::Error => rehearsal_exit,
     etcdrx::sandbox::Error => sandbox_exit,
@@ -316,4 +319,18 @@ fn fetch_exit(error: &fetch::Error) -> (Exit, &'static str) {
 fn apply_exit(error: &apply::Error) -> (Exit, &'static str) {
     let apply::Error::Etcd { source } = error;
     etcd_exit(source)
+}
+
+fn calendar_exit(_: &calendar::Error) -> (Exit, &'static str) {
+    (
+        Exit::Usage,
+        "five fields: minute, hour, day of the month, month, day of the week; `*/30 * * * *` is every half hour",
+    )
+}
+
+fn records_exit(_: &records::Error) -> (Exit, &'static str) {
+    (
+        Exit::Failed,
+        "is the disk full, and may we write there? --state-dir names another directory",
+    )
 }

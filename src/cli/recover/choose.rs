@@ -1,8 +1,7 @@
 //! What the operator decided, from flags; and the scenario, from the evidence, where nothing is said.
 
-use std::env;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use etcdrx::backend::{Store, revision_of};
 use etcdrx::codec::has_trailer;
@@ -83,21 +82,4 @@ fn file(path: &Path) -> Result<SnapshotFile, Failure> {
         revision: revision.ok(),
         size_bytes: metadata.len(),
     })
-}
-
-/// Where recoveries are kept: the system's place where it can be written, else the user's own.
-pub(super) fn state_dir() -> PathBuf {
-    let system = PathBuf::from("/var/lib/etcdrx");
-    let is_ours = fs::create_dir_all(&system).is_ok()
-        && fs::metadata(&system).is_ok_and(|found| !found.permissions().readonly());
-    if is_ours {
-        return system;
-    }
-    let home = env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let home = env::var_os("HOME")?;
-            Some(Path::new(&home).join(".local/state"))
-        });
-    home.unwrap_or_else(env::temp_dir).join("etcdrx")
 }

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::args::{EtcdArgs, RepositoryArgs};
-use super::context::{Context, now, open_access};
+use super::context::{Context, now, open_access, state_dir};
 use super::failure::{Exit, Failure};
 use super::hints::diagnosis_exit;
 use super::look;
@@ -162,7 +162,7 @@ fn set_up(context: &Context<'_>, args: &RecoverArgs) -> Result<Setup, Failure> {
     Ok(Setup {
         cluster: config.cluster.folder()?,
         access: open_access(&config)?,
-        state_dir: args.state_dir.clone().unwrap_or_else(choose::state_dir),
+        state_dir: args.state_dir.clone().unwrap_or_else(state_dir),
         config,
     })
 }
