@@ -78,6 +78,7 @@ mod node_service;
 mod node_setup;
 mod node_static_pod;
 mod node_systemd;
+mod recover_by_hand;
 mod recover_invariants;
 mod recover_refusals;
 mod recover_resume;
