@@ -2,6 +2,7 @@
 
 mod one_member;
 mod rebuild;
+mod traps;
 
 use super::{Plan, Situation, Source, plan};
 use crate::config::{Node, Reach, ServiceKind};
