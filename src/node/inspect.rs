@@ -180,6 +180,8 @@ fn places(directories: &Directories, told: &BTreeMap<String, String>, findings: 
     }
     match told.get("data-dir").map(Path::new) {
         Some(path) if same(path, &directories.data_dir) => {}
+        // Nobody knows here in which directory etcd is started.
+        Some(path) if path.is_relative() && directories.data_dir.ends_with(path) => {}
         Some(path) => {
             let message = format!(
                 "etcd's data directory is {} by its settings, and {} was looked at",

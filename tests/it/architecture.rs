@@ -256,6 +256,34 @@ fn every_test_that_a_promise_names_exists() {
     }
 }
 
+#[test]
+fn every_trap_names_tests_that_exist_or_says_that_it_is_left_to_a_person() {
+    let page = fs::read_to_string(root().join("docs/recovery.md")).unwrap();
+    let (_, traps) = page.split_once("\n## Traps\n").unwrap();
+    let (traps, _) = traps.split_once("\n## ").unwrap_or((traps, ""));
+    let rows: Vec<&str> = traps
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
+    assert!(rows.len() > 40, "docs/recovery.md has {} traps", rows.len());
+    // The first one is the head.
+    for row in &rows[1..] {
+        let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let named = last.split('`').filter_map(|word| word.split_once("::"));
+        let named: Vec<_> = named.collect();
+        let is_held = !named.is_empty() || row.contains("left to you");
+        assert!(is_held, "nothing holds: {row}");
+        for (file, name) in named {
+            let places = [root().join("tests/it"), root().join("src")];
+            let text = places.map(|place| fs::read_to_string(place.join(file)));
+            let text = text.into_iter().find_map(Result::ok);
+            let text = text.unwrap_or_else(|| panic!("{file} is no file of ours: {row}"));
+            let exists = text.contains(&format!("fn {name}("));
+            assert!(exists, "{file} has no test {name}: {row}");
+        }
+    }
+}
+
 /// A file of `src/`.
 struct Source {
     /// Its path below `src/`.

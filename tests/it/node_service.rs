@@ -70,6 +70,36 @@ async fn a_node_says_what_runs_there_and_what_stands_in_its_settings() {
     assert!(stopped.directory.unwrap().database.is_some());
 }
 
+#[test]
+fn settings_that_name_other_directories_than_the_configuration_are_told() {
+    let node = Node::of(&tools::newest_etcd());
+    let config = fs::read_to_string(node.config()).unwrap();
+    let own = node.directories.data_dir.display().to_string();
+    let with = |data_dir: &str, more: &str| {
+        let changed = config.replace(&format!("data-dir: {own}"), data_dir);
+        fs::write(node.config(), changed + more).unwrap();
+        let inspected = inspect(&node);
+        let findings = inspected.findings.iter();
+        let codes: Vec<String> = findings.map(|finding| finding.code.clone()).collect();
+        codes
+            .into_iter()
+            .filter(|code| code.ends_with("-dir"))
+            .collect::<Vec<_>>()
+    };
+    let relative = node.directories.data_dir.file_name().unwrap();
+    let relative = format!("data-dir: {}", relative.display());
+    let same = format!("data-dir: {own}/");
+
+    assert_eq!(with(&same, ""), [""; 0]);
+    assert_eq!(with(&relative, ""), [""; 0]);
+    assert_eq!(
+        with("data-dir: /var/lib/etcd/m1.etcd", ""),
+        ["other-data-dir"]
+    );
+    assert_eq!(with("", ""), ["no-data-dir"]);
+    assert_eq!(with(&same, "wal-dir: /fast/wal\n"), ["other-wal-dir"]);
+}
+
 #[tokio::test]
 async fn a_frozen_etcd_is_killed_only_where_that_is_asked_for() {
     let node = Node::of(&tools::newest_etcd());

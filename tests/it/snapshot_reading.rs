@@ -16,6 +16,33 @@ use crate::setup::{Workplace, etcdrx};
 use crate::snapshot_history::History;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_a_snapshot_leaves_it_as_it_is() {
+    let workplace = Workplace::new();
+    let cluster = Cluster::of(&tools::newest_etcd()).start().await;
+    cluster.put_many("key/", 30, 20).await;
+    let path = workplace.path("snapshot.db");
+    save_snapshot(&mut cluster.client().await, &path).await;
+    let before = fs::read(&path).unwrap();
+    let file = path.to_str().unwrap();
+    let db = cluster.members[0].db();
+
+    for arguments in [
+        &["status", file][..],
+        &["hashkv", file],
+        &["extract", file],
+        &["get", file, "key/00000000"],
+    ] {
+        snapshot(arguments);
+    }
+    // A member's own file, while the member holds its lock: an answer or a refusal, and no waiting for it.
+    etcdrx()
+        .limit(Duration::from_secs(20))
+        .run(["snapshot", "status", db.to_str().unwrap()]);
+
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn status_says_what_the_tools_of_every_etcd_say() {
     for release in tools::etcd_versions() {
         let workplace = Workplace::new();

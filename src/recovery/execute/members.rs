@@ -232,9 +232,13 @@ async fn retried<T, F: Future<Output = Result<T, etcd::Error>>>(
 
 /// Whether a refusal is one that passes by itself.
 fn passes(error: &etcd::Error) -> bool {
-    let etcd::Error::Call { message, .. } = error else {
-        return matches!(error, etcd::Error::TimedOut { .. });
-    };
+    match error {
+        etcd::Error::Call { message, .. } => is_passing(message),
+        error => matches!(error, etcd::Error::TimedOut { .. }),
+    }
+}
+
+fn is_passing(message: &str) -> bool {
     let passing = [
         "unhealthy cluster",
         "in sync with leader",
@@ -244,4 +248,28 @@ fn passes(error: &etcd::Error) -> bool {
         "too many requests",
     ];
     passing.iter().any(|text| message.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_etcd_refuses_only_for_some_seconds_is_asked_again_and_nothing_else() {
+        for message in [
+            "etcdserver: unhealthy cluster",
+            "etcdserver: can only promote a learner member which is in sync with leader",
+            "etcdserver: request timed out",
+        ] {
+            assert!(is_passing(message), "{message}");
+        }
+        for message in [
+            "etcdserver: re-configuration failed due to not enough started members",
+            "etcdserver: member not found",
+            "etcdserver: Peer URLs already exists",
+            "etcdserver: too many learner members in cluster",
+        ] {
+            assert!(!is_passing(message), "{message}");
+        }
+    }
 }

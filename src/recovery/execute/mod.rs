@@ -5,6 +5,7 @@ mod check;
 mod file;
 mod members;
 mod nodes;
+mod placed;
 mod run;
 mod settled;
 mod snapshot;

@@ -1,5 +1,6 @@
 //! The steps that happen on a node.
 
+use super::placed::Placed;
 use super::settled::{Data, Expected, data, is_settled};
 use super::{Failure, Outcome, Recovery};
 use crate::config::Node;
@@ -87,6 +88,10 @@ impl Recovery<'_> {
             return Ok(None);
         }
         let was_done = self.done.contains(&step.n);
+        if host.is_manual() {
+            // Nobody but a person can look: the word that was given counts, and what nobody said to be done is asked for again.
+            return Ok(was_done.then(|| Outcome::already("a person said before that it is done")));
+        }
         match step.action {
             Kind::Command if was_done => return Ok(Some(Outcome::already("done before"))),
             // The member runs on the same data before and after: only the journal knows that it was stopped.
@@ -161,16 +166,23 @@ impl Recovery<'_> {
         };
         match host.perform(action).await {
             Err(host::Error::ByHand { command, .. }) => {
-                if !self.request.operator.by_hand(&node.name, &command) {
-                    let what = format!("it was not done by hand: {command}");
-                    return Err(Failure::Declined { what });
-                }
+                let evidence = self.by_hand(&node.name, &command)?;
                 Ok(Answer::Done {
                     changed: true,
-                    evidence: vec![format!("a person typed: {command}")],
+                    evidence: vec![evidence],
                 })
             }
             other => other.map_err(failed),
+        }
+    }
+
+    /// Has a person type a line, and gives what is to be told of that.
+    pub(super) fn by_hand(&self, node: &str, command: &str) -> Result<String, Failure> {
+        match self.request.operator.by_hand(node, command) {
+            true => Ok(format!("a person typed: {command}")),
+            false => Err(Failure::Declined {
+                what: format!("it was not done by hand: {command}"),
+            }),
         }
     }
 
@@ -190,71 +202,26 @@ impl Recovery<'_> {
     /// Looks whether what was placed is what was planned: one blank or foreign member is worse than none.
     pub(super) async fn check_placed(&self, step: &Step) -> Result<Outcome, Failure> {
         let (node, host) = self.node_of(step)?;
-        let action = actions::inspect(node);
-        let inspected = match self.perform(node, host, &action).await? {
-            Answer::Inspected(inspected) => *inspected,
-            // A person looked.
-            Answer::Done { evidence, .. } => return Ok(Outcome::seen(evidence.join("; "))),
-            other => return Err(unexpected(&node.name, &other)),
+        let placed = Placed {
+            cluster: self.learned.cluster_id,
+            member: self.learned.member_ids.get(&node.name).copied(),
+            revision: self.learned.revision_after,
         };
-        let wanted = self.learned.member_ids.get(&node.name).copied();
-        let problems = misplaced(&inspected, wanted, self);
+        if host.is_manual() {
+            let look = host.command_line(&actions::inspect(node));
+            // A comment, so that the line can be typed as it is.
+            let look = format!("{look}  # it must be {placed}");
+            return Ok(Outcome::seen(self.by_hand(&node.name, &look)?));
+        }
+        let inspected = self.inspect(node, host).await?;
+        let problems = placed.problems(&inspected);
         match problems.is_empty() {
-            true => Ok(Outcome::seen(format!(
-                "member {} of cluster {}",
-                wanted.map(|id| id.to_string()).unwrap_or_default(),
-                self.learned
-                    .cluster_id
-                    .map(|id| id.to_string())
-                    .unwrap_or_default()
-            ))),
+            true => Ok(Outcome::seen(placed.to_string())),
             false => Err(Failure::Unexpected {
                 what: format!("{} is not as planned: {}", node.name, problems.join("; ")),
             }),
         }
     }
-}
-
-fn misplaced(
-    inspected: &Inspected,
-    wanted: Option<MemberId>,
-    recovery: &Recovery<'_>,
-) -> Vec<String> {
-    let mut problems = Vec::new();
-    let Some(directory) = &inspected.directory else {
-        return vec!["there is no data directory".to_owned()];
-    };
-    if directory.cluster_id != recovery.learned.cluster_id || directory.cluster_id.is_none() {
-        problems.push(format!(
-            "its log is of cluster {}",
-            shown(directory.cluster_id.as_ref())
-        ));
-    }
-    if directory.node_id != wanted || wanted.is_none() {
-        problems.push(format!(
-            "its log is of member {}",
-            shown(directory.node_id.as_ref())
-        ));
-    }
-    let revision = directory
-        .database
-        .as_ref()
-        .map(|database| database.revision);
-    // A member that was started before this process looked holds its database locked.
-    if directory.database_held != Some(true) && revision != recovery.learned.revision_after {
-        problems.push(format!(
-            "its database is at revision {}",
-            shown(revision.as_ref())
-        ));
-    }
-    for place in &inspected.process.force_new_cluster {
-        problems.push(format!("force-new-cluster stands in {place}"));
-    }
-    problems
-}
-
-fn shown(value: Option<&impl ToString>) -> String {
-    value.map_or_else(|| "unknown".to_owned(), ToString::to_string)
 }
 
 pub(super) fn unexpected(node: &str, answer: &Answer) -> Failure {

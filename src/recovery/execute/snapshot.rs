@@ -8,10 +8,9 @@ use super::file::{proven, remove, writing};
 use super::nodes::unexpected;
 use super::{Failure, Outcome, Recovery};
 use crate::codec::{Plain, Sha256};
-use crate::config::Reach;
 use crate::datadir::membership::Membership;
 use crate::fetch::fetch_to_file;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::node::Answer;
 use crate::partial::Partial;
 use crate::progress::Event;
@@ -233,26 +232,27 @@ impl Recovery<'_> {
                 what: "there is no snapshot".to_owned(),
             });
         };
-        let there = actions::snapshot_on(node, &snapshot.path, &self.run);
-        if matches!(node.reach, Reach::Manual) {
-            let command = format!("copy {} to {}", snapshot.path.display(), there.display());
-            return match self.request.operator.by_hand(&node.name, &command) {
-                true => Ok(Outcome::seen(format!("a person did: {command}"))),
-                false => Err(Failure::Declined {
-                    what: "the snapshot was not copied".to_owned(),
-                }),
-            };
+        if host.is_manual() && self.done.contains(&step.n) {
+            return Ok(Outcome::already("a person said before that it is there"));
         }
+        let there = actions::snapshot_on(node, &snapshot.path, &self.run);
         let sent = host.send_file(
             &snapshot.path,
             &there,
             snapshot.sha256,
             self.request.progress,
         );
-        sent.await.map_err(|source| Failure::Node {
-            node: node.name.clone(),
-            source: Box::new(source),
-        })?;
+        match sent.await {
+            Err(host::Error::ByHand { command, .. }) => {
+                // A comment, so that the line can be typed as it is.
+                let line = format!("{command}  # with that file brought there first");
+                return Ok(Outcome::seen(self.by_hand(&node.name, &line)?));
+            }
+            sent => sent.map_err(|source| Failure::Node {
+                node: node.name.clone(),
+                source: Box::new(source),
+            })?,
+        };
         Ok(Outcome::seen(format!("{} holds it", there.display())))
     }
 
@@ -262,6 +262,9 @@ impl Recovery<'_> {
         let path = actions::snapshot_on(node, &self.snapshot_path(), &self.run);
         if matches!(host, Host::Local(_)) {
             return Ok(Outcome::already("it is this machine's own"));
+        }
+        if host.is_manual() && self.done.contains(&step.n) {
+            return Ok(Outcome::already("a person said before that it is gone"));
         }
         let command = vec![
             "rm".to_owned(),

@@ -1,12 +1,13 @@
 //! Why a plan is not carried out, whatever its steps are.
 
-use super::{Plan, Situation};
+use super::{Plan, Situation, Source};
 use crate::config::Reach;
 use crate::node::Running;
 use crate::recovery::directory::voters;
 use crate::recovery::observation::{Class, Member};
 use crate::recovery::playbook::Way;
 use crate::recovery::scenario::Scenario;
+use crate::sandbox::Minor;
 
 /// Everything that speaks against it, in words that say what would help.
 pub(super) fn refusals(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
@@ -33,6 +34,9 @@ pub(super) fn refusals(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
         Scenario::Nospace => refusals.extend(no_quorum(situation)),
     }
     refusals.extend(several_clusters(situation));
+    if plan.scenario != Scenario::Nospace {
+        refusals.extend(elsewhere(situation, plan));
+    }
     refusals
 }
 
@@ -221,6 +225,52 @@ fn several_clusters(situation: &Situation<'_>) -> Option<String> {
     })
 }
 
+/// What was looked at is not what etcd uses: a restore would go to the one place, and etcd begin empty at the other.
+fn elsewhere(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
+    let is_meant = |member: &&Member| match &plan.target {
+        Some(target) => member.name == *target,
+        None => plan.members.iter().any(|one| one.name == member.name),
+    };
+    let members = situation.observation.members.iter().filter(is_meant);
+    let found = members.flat_map(|member| {
+        let findings = member.node.iter().flat_map(|node| &node.findings);
+        findings.map(|finding| (member.name.as_str(), finding))
+    });
+    found
+        .filter(|(_, finding)| ["other-data-dir", "other-wal-dir"].contains(&finding.code.as_str()))
+        .map(|(name, finding)| {
+            format!(
+                "{name}: {}: say in its [[node]] the `data_dir` and `wal_dir` that etcd uses",
+                finding.message
+            )
+        })
+        .collect()
+}
+
+/// The nodes whose etcd is older than the one that the backup was taken of: it ends at its start, or starts by accident.
+fn older_programs(situation: &Situation<'_>, plan: &Plan) -> Option<String> {
+    let Some(Source::Backup { id, .. }) = &plan.source else {
+        return None;
+    };
+    let mut backups = situation.observation.backups.iter();
+    let taken_of = &backups.find(|backup| backup.id == *id)?.etcd_version;
+    let written: Minor = taken_of.parse().ok()?;
+    let members = situation.observation.members.iter();
+    let older: Vec<String> = members
+        .filter_map(|member| {
+            let found = member.node.as_ref()?.process.version.as_ref()?;
+            let is_older = found.parse::<Minor>().ok()? < written;
+            is_older.then(|| format!("{found} on {}", member.name))
+        })
+        .collect();
+    (!older.is_empty()).then(|| {
+        format!(
+            "the backup was taken of etcd {taken_of}, and the program there seems to be {}: an older one ends at its start, or starts by accident; install {written} first",
+            older.join(", ")
+        )
+    })
+}
+
 /// What is not refused, and should be known.
 pub(super) fn cautions(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
     let fenced = situation.choices.fenced.iter();
@@ -246,5 +296,6 @@ pub(super) fn cautions(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
             "revisions are not raised: if a member that is gone told clients of later ones than {source} has, watchers miss what changes, without a word"
         ));
     }
+    cautions.extend(older_programs(situation, plan));
     cautions
 }

@@ -3,6 +3,7 @@
 mod in_place;
 mod one_member;
 mod rebuild;
+mod traps;
 
 use super::{Plan, Situation, Source, plan};
 use crate::config::{Node, Reach, ServiceKind};
