@@ -51,6 +51,7 @@ async fn bench() {
         program: &program,
         members: 3,
         tls: false,
+        seed: None,
         directory: parent.path(),
         now: Utc::now(),
     };

@@ -86,7 +86,7 @@ pub async fn drill_backup(
 ) -> Result<Drilled, Error> {
     let manifest = &request.backup.manifest;
     let of_sandbox = |source| Error::Sandbox { source };
-    let program = fitting(&request.search, manifest).await;
+    let program = fitting(&request.search, &manifest.etcd_version).await;
     let program = program.map_err(of_sandbox)?;
     let scratch = Scratch::create(request.directory).map_err(of_sandbox)?;
     let mut drilled = Drilled {
@@ -94,7 +94,9 @@ pub async fn drill_backup(
             checks: vec!["restore"],
             findings: Vec::new(),
         },
-        notes: other_version(&program, manifest).into_iter().collect(),
+        notes: other_version(&program, &manifest.etcd_version)
+            .into_iter()
+            .collect(),
         etcd_version: program.version().to_owned(),
         program: program.path().to_owned(),
         restored_in: Duration::ZERO,
@@ -137,9 +139,12 @@ pub async fn drill_backup(
     Ok(drilled)
 }
 
-/// An etcd of the version that the backup is of; or of the next one, which reads the data of the one before it.
-async fn fitting(search: &Search<'_>, manifest: &Manifest) -> Result<Program, sandbox::Error> {
-    let wanted: Option<Minor> = manifest.etcd_version.parse().ok();
+/// An etcd of the version that a backup is of; or of the next one, which reads the data of the one before it.
+///
+/// # Errors
+/// If neither is here.
+pub async fn fitting(search: &Search<'_>, etcd_version: &str) -> Result<Program, sandbox::Error> {
+    let wanted: Option<Minor> = etcd_version.parse().ok();
     match (Program::find(search, wanted).await, wanted) {
         (Err(error), Some(Minor(major, minor))) => {
             let next = Program::find(search, Some(Minor(major, minor.saturating_add(1)))).await;
@@ -150,12 +155,13 @@ async fn fitting(search: &Search<'_>, manifest: &Manifest) -> Result<Program, sa
     }
 }
 
-fn other_version(program: &Program, manifest: &Manifest) -> Option<Finding> {
-    let same = manifest.etcd_version.parse() == Ok(program.minor());
+/// A note, where the program is not of the version that a backup is of.
+#[must_use]
+pub fn other_version(program: &Program, etcd_version: &str) -> Option<Finding> {
+    let same = etcd_version.parse() == Ok(program.minor());
     let message = format!(
-        "booted with etcd {}, since no etcd of the backup's version {} is here",
-        program.version(),
-        manifest.etcd_version
+        "booted with etcd {}, since no etcd of the backup's version {etcd_version} is here",
+        program.version()
     );
     (!same).then(|| Finding::note("other-version", message))
 }

@@ -19,8 +19,18 @@ use crate::sandbox::{Minor, Program};
 /// The user whose certificate etcdrx shows.
 const USER: &str = "root";
 
-/// Small enough to be used up in a moment, where that is rehearsed.
+/// How much may be written: small enough to be used up in a moment, where that is rehearsed.
 const QUOTA_BYTES: u64 = 64 << 20;
+
+/// What the members' configuration files say.
+pub(super) struct EtcdConfig<'a> {
+    pub(super) members: &'a [SiteMember],
+    pub(super) token: &'a str,
+    pub(super) pki: Option<&'a Path>,
+    pub(super) program: &'a Program,
+    /// How large the database is that they begin with.
+    pub(super) seed_bytes: u64,
+}
 
 /// Writes a new file, and the directory that it is in.
 pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
@@ -62,44 +72,43 @@ pub(super) fn make_certificates(
         .map_err(|source| Error::Certificates { source })
 }
 
-/// A member's configuration file, with what etcd does by itself where nothing is said.
-pub(super) fn etcd_config(
-    member: &SiteMember,
-    members: &[SiteMember],
-    token: &str,
-    pki: Option<&Path>,
-    program: &Program,
-) -> String {
-    let pairs = members
-        .iter()
-        .map(|member| format!("{}={}", member.name, member.peer_url));
-    let mut text = format!(
-        "name: {}\n\
-         data-dir: {}\n\
-         listen-client-urls: {client}\n\
-         advertise-client-urls: {client}\n\
-         listen-peer-urls: {peer}\n\
-         initial-advertise-peer-urls: {peer}\n\
-         initial-cluster: {}\n\
-         initial-cluster-state: new\n\
-         initial-cluster-token: {token}\n\
-         quota-backend-bytes: {QUOTA_BYTES}\n",
-        member.name,
-        member.data_dir().display(),
-        pairs.collect::<Vec<_>>().join(","),
-        client = member.client_url,
-        peer = member.peer_url,
-    );
-    text.push_str(match program.minor() < Minor(3, 5) {
-        true => "logger: zap\n",
-        // A process that is killed loses nothing by it, and a machine that dies takes the drill with it.
-        false => "unsafe-no-fsync: true\n",
-    });
-    if let Some(pki) = pki {
-        let settings = pki::settings(Layout::Etcdrx, &pki.join(&member.name), None);
-        text.push_str(&settings.yaml);
+impl EtcdConfig<'_> {
+    /// A member's configuration file, with what etcd does by itself where nothing is said.
+    pub(super) fn of(&self, member: &SiteMember) -> String {
+        let pairs = self
+            .members
+            .iter()
+            .map(|member| format!("{}={}", member.name, member.peer_url));
+        let mut text = format!(
+            "name: {}\n\
+             data-dir: {}\n\
+             listen-client-urls: {client}\n\
+             advertise-client-urls: {client}\n\
+             listen-peer-urls: {peer}\n\
+             initial-advertise-peer-urls: {peer}\n\
+             initial-cluster: {}\n\
+             initial-cluster-state: new\n\
+             initial-cluster-token: {}\n\
+             quota-backend-bytes: {}\n",
+            member.name,
+            member.data_dir().display(),
+            pairs.collect::<Vec<_>>().join(","),
+            self.token,
+            self.seed_bytes + QUOTA_BYTES,
+            client = member.client_url,
+            peer = member.peer_url,
+        );
+        text.push_str(match self.program.minor() < Minor(3, 5) {
+            true => "logger: zap\n",
+            // A process that is killed loses nothing by it, and a machine that dies takes the drill with it.
+            false => "unsafe-no-fsync: true\n",
+        });
+        if let Some(pki) = self.pki {
+            let settings = pki::settings(Layout::Etcdrx, &pki.join(&member.name), None);
+            text.push_str(&settings.yaml);
+        }
+        text
     }
-    text
 }
 
 /// The `etcdrx.toml` of the scratch cluster, with which every command of etcdrx works on it.

@@ -8,6 +8,7 @@ mod files;
 mod prove;
 pub mod rehearsal;
 mod script;
+pub mod seed;
 pub mod site;
 pub mod writers;
 
@@ -16,5 +17,6 @@ pub use breakage::Break;
 pub use engine::Account;
 pub use rehearsal::{Exercise, Rehearsal, Setting, rehearse};
 pub use script::Script;
+pub use seed::{Held, Seed};
 pub use site::{Plan, Site};
 pub use writers::{Acknowledged, Compared, Writers, Written};

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::breakage::Break;
 use super::engine::Account;
 use super::prove::prove;
+use super::seed::Held;
 use super::site::{self, Site};
 use super::writers::{Compared, Writers, Written};
 use crate::id::Revision;
@@ -97,6 +98,8 @@ pub struct Rehearsal {
     pub ambiguous: usize,
     /// What became of all writes, also of those that came later.
     pub compared: Compared,
+    /// What became of the keys of the backup that the cluster began with.
+    pub seeded: Option<Held>,
     /// The newest revision that had to survive, where later writes cannot: what was written after it had no copy left.
     pub until: Option<Revision>,
     /// What the recovery tells of itself; nothing where it failed.
@@ -117,7 +120,10 @@ impl Rehearsal {
     /// Whether the cluster is as it was, and nothing was lost that had to survive.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.findings.is_empty() && self.compared.is_sound()
+        let is_kept = |held: &Held| held.lost.is_empty();
+        self.findings.is_empty()
+            && self.compared.is_sound()
+            && self.seeded.as_ref().is_none_or(is_kept)
     }
 
     fn of(exercise: Exercise) -> Self {
@@ -127,6 +133,7 @@ impl Rehearsal {
             acknowledged: 0,
             ambiguous: 0,
             compared: Compared::default(),
+            seeded: None,
             until: None,
             account: Account::default(),
             judged_after: Duration::ZERO,
@@ -274,7 +281,7 @@ impl Rehearsal {
         self.findings
             .extend(prove(site, written, self.exercise.patience).await);
         match compare(site, written, gone).await {
-            Ok(compared) => self.compared = compared,
+            Ok((compared, seeded)) => (self.compared, self.seeded) = (compared, seeded),
             Err(error) => {
                 let finding = Finding::error("not-serving", error.to_string());
                 self.findings.push(finding);
@@ -353,16 +360,21 @@ async fn kept_for_certain(
     Some(applied.max().unwrap_or(backed_up))
 }
 
-/// Reads everything through the first member.
+/// Reads everything through the first member, and what it began with, too.
 async fn compare(
     site: &Site,
     written: &Written,
     gone: Option<RangeInclusive<i64>>,
-) -> Result<Compared, etcd::Error> {
+) -> Result<(Compared, Option<Held>), etcd::Error> {
     let endpoint = &site.members[0].client_url;
     let member = site
         .access()
         .member(endpoint, Duration::from_secs(30))
         .await?;
-    written.compare(&member, gone).await
+    let compared = written.compare(&member, gone, site.began_at()).await?;
+    let seeded = match site.seed() {
+        Some(seed) => Some(seed.hold_to(&member).await?),
+        None => None,
+    };
+    Ok((compared, seeded))
 }

@@ -1,7 +1,7 @@
 //! The scripts by which a member of a scratch cluster is started and stopped, as a site's own would be.
 
 use std::fs;
-use std::path::Path;
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use super::site::Error;
 /// How long a script may take: it only starts or signals something.
 const LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
+
+/// How long killed members may take to be gone.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a script is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,5 +125,30 @@ pub(super) fn signal(directory: &Path, signal: Signal) {
     if let Some(pid) = pid(directory) {
         // One that ended this moment is what was wanted, or is found out later.
         let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// The directories of members that may run; dropped, those that do are killed.
+#[derive(Debug)]
+pub(super) struct Running(pub(super) Vec<PathBuf>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for directory in &self.0 {
+            signal(directory, Signal::SIGKILL);
+        }
+        let deadline = Instant::now() + GONE_LIMIT;
+        let is_there = |directory: &PathBuf| pid(directory).is_some();
+        while self.0.iter().any(is_there) && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+    }
+}
+
+/// Where a program is for scripts that run elsewhere; one that `PATH` has is left to it.
+pub(super) fn absolute(program: &Path) -> PathBuf {
+    match program.components().count() {
+        1 => program.to_owned(),
+        _ => path::absolute(program).unwrap_or_else(|_| program.to_owned()),
     }
 }

@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::io;
-use std::path::{self, Path, PathBuf};
-use std::thread;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -13,23 +13,26 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 use tokio::time::sleep;
 
-use super::files::{etcd_config, etcdrx_config, make_certificates, write};
-use super::script::{self, Script};
+use super::files::{EtcdConfig, etcdrx_config, make_certificates, write};
+use super::script::{self, Running, Script, absolute};
+use super::seed::{self, Seed};
 use crate::certs::members::Error as NameError;
 use crate::config::{self, Config, Layers};
 use crate::etcd::{self, Access, MemberStatus, probe_all};
+use crate::id::Revision;
 use crate::pki;
 use crate::sandbox::{self, Program, Scratch, free_port};
 
 /// How long a cluster may take until all its members serve.
 pub const READY_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long members may take to serve what a backup holds, which may be large.
+const SEEDED_LIMIT: Duration = Duration::from_mins(10);
+
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(50);
 
-/// How long killed members may take to be gone.
-const GONE_LIMIT: Duration = Duration::from_secs(5);
 const GONE_POLL: Duration = Duration::from_millis(5);
 
 /// Why there is no scratch cluster, or it does not do what it should.
@@ -51,6 +54,10 @@ pub enum Error {
     /// Not to be expected of names that are ours.
     #[error("cannot name the members of the scratch cluster")]
     Names { source: NameError },
+
+    /// It cannot begin with the backup that it was to begin with.
+    #[error("the scratch cluster cannot begin with the backup")]
+    Seed { source: Box<seed::Error> },
 
     /// Not to be expected of a file that is ours.
     #[error("the configuration of the scratch cluster is none")]
@@ -85,8 +92,11 @@ pub struct Plan<'a> {
     pub program: &'a Program,
     /// How many members there are.
     pub members: usize,
-    /// Whether both ports speak TLS and ask for certificates.
+    /// Whether both ports speak TLS and ask for certificates. With a seed they do in any case: nobody else may read real data, and
+    /// where users are in it, our certificate is that of `root`.
     pub tls: bool,
+    /// What it begins with, if not with nothing.
+    pub seed: Option<&'a Arc<Seed>>,
     /// Below which directory it lies.
     pub directory: &'a Path,
     /// The time, for the certificates.
@@ -99,26 +109,10 @@ pub struct Site {
     pub members: Vec<SiteMember>,
     config: Config,
     access: Access,
+    seed: Option<Arc<Seed>>,
     // In this order: the members die before their files go.
     running: Running,
     scratch: Scratch,
-}
-
-/// The directories of members that may run; dropped, those that do are killed.
-#[derive(Debug)]
-struct Running(Vec<PathBuf>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        for directory in &self.0 {
-            script::signal(directory, Signal::SIGKILL);
-        }
-        let deadline = Instant::now() + GONE_LIMIT;
-        let is_there = |directory: &PathBuf| script::pid(directory).is_some();
-        while self.0.iter().any(is_there) && Instant::now() < deadline {
-            thread::sleep(GONE_POLL);
-        }
-    }
 }
 
 /// A member of it.
@@ -160,15 +154,23 @@ impl Site {
     /// # Errors
     /// If the disk refuses or a member does not serve.
     pub async fn start(plan: &Plan<'_>) -> Result<Self, Error> {
-        let site = Self::build(plan)?;
+        let token = format!("drill-{:016x}", rand::random::<u64>());
+        let site = Self::build(plan, &token)?;
+        if let Some(seed) = plan.seed {
+            let planted = seed.plant(&site.members, &token).await;
+            planted.map_err(|source| Error::Seed {
+                source: Box::new(source),
+            })?;
+        }
         for index in 0..site.members.len() {
             site.run(index, Script::Start)?;
         }
-        site.until_all_serve(READY_LIMIT).await?;
+        let limit = plan.seed.map_or(READY_LIMIT, |_| SEEDED_LIMIT);
+        site.until_all_serve(limit).await?;
         Ok(site)
     }
 
-    fn build(plan: &Plan<'_>) -> Result<Self, Error> {
+    fn build(plan: &Plan<'_>, token: &str) -> Result<Self, Error> {
         let of_sandbox = |source| Error::Sandbox { source };
         let scratch = Scratch::create(plan.directory).map_err(of_sandbox)?;
         // Members and engine run elsewhere: what is written down must be true there, too.
@@ -179,32 +181,22 @@ impl Site {
                 path: scratch.path().to_owned(),
                 source,
             })?;
-        let scheme = if plan.tls { "https" } else { "http" };
-        let mut members = Vec::new();
-        for number in 1..=plan.members {
-            let url = || {
-                let port = free_port().map_err(|source| sandbox::Error::NoPort { source });
-                Ok(format!(
-                    "{scheme}://127.0.0.1:{}",
-                    port.map_err(of_sandbox)?
-                ))
-            };
-            let name = format!("m{number}");
-            members.push(SiteMember {
-                client_url: url()?,
-                peer_url: url()?,
-                directory: root.join(&name),
-                name,
-            });
-        }
-        let pki = plan.tls.then(|| root.join("pki"));
+        let tls = plan.tls || plan.seed.is_some();
+        let members = name_members(plan.members, tls, &root)?;
+        let pki = tls.then(|| root.join("pki"));
         if let Some(pki) = &pki {
             make_certificates(pki, &members, plan.now)?;
         }
         let program = absolute(plan.program.path());
-        let token = format!("drill-{:016x}", rand::random::<u64>());
+        let config = EtcdConfig {
+            members: &members,
+            token,
+            pki: pki.as_deref(),
+            program: plan.program,
+            seed_bytes: plan.seed.map_or(0, |seed| seed.database_bytes()),
+        };
         for member in &members {
-            let etcd = etcd_config(member, &members, &token, pki.as_deref(), plan.program);
+            let etcd = config.of(member);
             write(&member.config_file(), &etcd, 0o600)?;
             for script in Script::ALL {
                 let text = script.text(&member.directory, &program);
@@ -223,6 +215,7 @@ impl Site {
             members,
             config,
             access,
+            seed: plan.seed.cloned(),
             scratch,
         })
     }
@@ -237,6 +230,18 @@ impl Site {
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// The backup that it began with.
+    #[must_use]
+    pub fn seed(&self) -> Option<&Seed> {
+        self.seed.as_deref()
+    }
+
+    /// The newest revision that was there before anybody wrote.
+    #[must_use]
+    pub fn began_at(&self) -> Revision {
+        self.seed().map(Seed::revision).unwrap_or_default()
     }
 
     /// Its directory, where its `etcdrx.toml` lies.
@@ -354,10 +359,23 @@ impl Site {
     }
 }
 
-/// Where a program is for scripts that run elsewhere; one that `PATH` has is left to it.
-fn absolute(program: &Path) -> PathBuf {
-    match program.components().count() {
-        1 => program.to_owned(),
-        _ => path::absolute(program).unwrap_or_else(|_| program.to_owned()),
-    }
+/// So many members, with ports that are free.
+fn name_members(count: usize, tls: bool, root: &Path) -> Result<Vec<SiteMember>, Error> {
+    let scheme = if tls { "https" } else { "http" };
+    let url = || match free_port() {
+        Ok(port) => Ok(format!("{scheme}://127.0.0.1:{port}")),
+        Err(source) => Err(Error::Sandbox {
+            source: sandbox::Error::NoPort { source },
+        }),
+    };
+    let named = (1..=count).map(|number| {
+        let name = format!("m{number}");
+        Ok(SiteMember {
+            client_url: url()?,
+            peer_url: url()?,
+            directory: root.join(&name),
+            name,
+        })
+    });
+    named.collect()
 }

@@ -59,7 +59,8 @@ impl Written {
         revisions.max()
     }
 
-    /// Holds what a cluster has against what was written; writes of the revisions in `gone` are known to have no copy left.
+    /// Holds what a cluster has against what was written; writes of the revisions in `gone` are known to have no copy left, and what
+    /// was there at `began_at` is nobody's.
     ///
     /// # Errors
     /// If the cluster cannot be read.
@@ -67,9 +68,11 @@ impl Written {
         &self,
         member: &Member,
         gone: Option<RangeInclusive<i64>>,
+        began_at: Revision,
     ) -> Result<Compared, etcd::Error> {
-        let found = member.keys_below(PREFIX).await?;
-        let found = found.into_iter().map(|(key, live)| {
+        let found = member.keys_below(PREFIX).await?.into_iter();
+        let found = found.filter(|(_, live)| live.mod_revision > began_at.0);
+        let found = found.map(|(key, live)| {
             let value = String::from_utf8_lossy(&live.value).into_owned();
             let key = String::from_utf8_lossy(&key).into_owned();
             let revision = Revision(live.mod_revision);

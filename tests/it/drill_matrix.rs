@@ -45,6 +45,7 @@ async fn drill(release: &EtcdRelease, members: usize, tls: bool, case: Case) -> 
         program: &program,
         members,
         tls,
+        seed: None,
         directory: parent.path(),
         now: Utc::now(),
     };

@@ -22,6 +22,7 @@ async fn site(members: usize, tls: bool, directory: &Path) -> Site {
         program: &program,
         members,
         tls,
+        seed: None,
         directory,
         now: Utc::now(),
     };

@@ -54,6 +54,7 @@ mod diagnose_setup;
 mod drill_backup;
 mod drill_matrix;
 mod drill_recovery;
+mod drill_seeded;
 mod etcd_agreement;
 mod etcd_certificates;
 mod etcd_endpoints;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use etcdrx::drill::Written;
 use etcdrx::etcd::{Listed, Member};
+use etcdrx::id::Revision;
 use etcdrx::node::{Action, Directories};
 use nix::sys::signal::Signal;
 
@@ -54,7 +55,7 @@ async fn assert_holds(member: &Member, written: &Written) {
 }
 
 async fn member_compared(member: &Member, written: &Written) -> usize {
-    let compared = written.compare(member, None).await.unwrap();
+    let compared = written.compare(member, None, Revision(0)).await.unwrap();
     assert!(compared.is_sound(), "{compared:?}");
     compared.kept
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use etcdrx::datadir::wal;
 use etcdrx::drill::{Writers, Written};
+use etcdrx::id::Revision;
 use etcdrx::recovery::Scenario;
 use etcdrx::recovery::playbook::Playbook;
 use serde_json::Value;
@@ -71,7 +72,10 @@ async fn nothing_is_lost_the_cluster_keeps_its_id_and_the_others_get_new_ones() 
         for member in &scene.site.members {
             let access = scene.site.access();
             let live = access.member(&member.client_url, Duration::from_secs(5));
-            let compared = written.compare(&live.await.unwrap(), None).await.unwrap();
+            let compared = written
+                .compare(&live.await.unwrap(), None, Revision(0))
+                .await
+                .unwrap();
             assert!(compared.is_sound(), "{compared:?}");
             assert_eq!(compared.kept, written.acknowledged.len());
         }

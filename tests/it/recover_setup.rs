@@ -36,6 +36,7 @@ impl Scene {
             program: &program,
             members,
             tls,
+            seed: None,
             directory: directory.path(),
             now: Utc::now(),
         };

@@ -9,6 +9,7 @@ use etcdrx::config;
 use etcdrx::datadir::wal;
 use etcdrx::drill::{Writers, Written};
 use etcdrx::etcd::Access;
+use etcdrx::id::Revision;
 use etcdrx::node::Directories;
 use etcdrx::node::salvage::{Error, Request, Salvaged, salvage};
 use etcdrx::progress::Silent;
@@ -254,7 +255,10 @@ async fn assert_holds_all(cluster: &Cluster, salvaged: &Salvaged, written: &Writ
     };
     let sandbox = Sandbox::start(&boot).await.unwrap();
 
-    let compared = written.compare(sandbox.member(), None).await.unwrap();
+    let compared = written
+        .compare(sandbox.member(), None, Revision(0))
+        .await
+        .unwrap();
 
     println!(
         "etcd {}: {} acknowledged, {} appeared, {:?}",

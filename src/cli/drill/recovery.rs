@@ -1,16 +1,19 @@
 //! `etcdrx drill recovery`
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
+use etcdrx::drill::backup::{fitting, other_version};
 use etcdrx::drill::draw::{Decided, Drawn, draw};
 use etcdrx::drill::engine::recover;
-use etcdrx::drill::{Break, Exercise, Plan, Rehearsal, Setting, Site, rehearse};
+use etcdrx::drill::{Break, Exercise, Plan, Rehearsal, Seed, Setting, Site, rehearse};
 use etcdrx::recovery::Scenario;
 use etcdrx::sandbox::{Program, Search};
 
 use super::super::Outcome;
-use super::super::context::{Context, now};
+use super::super::args::RepositoryArgs;
+use super::super::context::{Context, now, open_catalog};
 use super::super::failure::{Exit, Failure};
 use super::{ScratchArgs, program_folders, rehearsed};
 
@@ -18,6 +21,8 @@ use super::{ScratchArgs, program_folders, rehearsed};
 const WRITES: usize = 50;
 /// How long members may take to serve again, once the recovery says that they do.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same where each of them has to read what a backup holds, which may be large.
+const SEEDED_PATIENCE: Duration = Duration::from_mins(5);
 
 /// `drill recovery`
 #[derive(Debug, Args)]
@@ -29,6 +34,10 @@ pub(crate) struct RecoveryArgs {
         required_unless_present = "runs"
     )]
     pub(crate) scenario: Option<Scenario>,
+
+    /// Begin with a backup instead of an empty cluster; its keys must be there in the end, too. Implies --tls
+    #[arg(long, value_name = "BACKUP|latest")]
+    pub(crate) from: Option<String>,
 
     /// How many members it has [default: 3]
     #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(3..=7))]
@@ -60,6 +69,9 @@ pub(crate) struct RecoveryArgs {
 
     #[command(flatten)]
     pub(crate) scratch: ScratchArgs,
+
+    #[command(flatten)]
+    pub(crate) repository: RepositoryArgs,
 }
 
 pub(super) async fn run(context: &Context<'_>, args: &RecoveryArgs) -> Outcome {
@@ -68,17 +80,19 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoveryArgs) -> Outcome {
         program: args.scratch.etcd.as_deref(),
         folders: &folders,
     };
-    let program = Program::find(&search, None).await?;
+    let from = context.or_stop(seed(context, args)).await??;
+    let program = program(context, &search, from.as_deref()).await?;
     let mut all_ok = true;
     for number in 0..args.runs.unwrap_or(1) {
         let seed = args.seed.wrapping_add(number);
         let drawn = drawn(args, seed)?;
-        let rehearsal = one(context, args, drawn, &program).await?;
+        let rehearsal = one(context, args, drawn, &program, from.as_ref()).await?;
         all_ok &= rehearsal.is_ok();
         let told = rehearsed::Told {
             rehearsal: &rehearsal,
             members: drawn.members,
             etcd_version: program.version(),
+            from: from.as_deref(),
             seed,
         };
         match (context.screen.json, args.runs.is_some()) {
@@ -98,6 +112,43 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoveryArgs) -> Outcome {
     })
 }
 
+/// The backup to begin with, brought here once for all runs.
+async fn seed(context: &Context<'_>, args: &RecoveryArgs) -> Result<Option<Arc<Seed>>, Failure> {
+    let RepositoryArgs {
+        repository,
+        cluster,
+    } = &args.repository;
+    let Some(wanted) = &args.from else {
+        return match repository.is_some() || cluster.is_some() {
+            true => Err(Failure::repository_without_from()),
+            false => Ok(None),
+        };
+    };
+    let config = context.configure(&args.repository)?;
+    let (folder, catalog) = open_catalog(&config).await?;
+    let backup = catalog.find(wanted, &folder)?;
+    let directory = args.scratch.directory();
+    let seed = Seed::fetch(&folder, backup, &directory, context.screen).await?;
+    context.screen.clear();
+    Ok(Some(Arc::new(seed)))
+}
+
+/// The etcd that all members run: one that reads the backup, if there is one.
+async fn program(
+    context: &Context<'_>,
+    search: &Search<'_>,
+    seed: Option<&Seed>,
+) -> Result<Program, Failure> {
+    let Some(seed) = seed else {
+        return Ok(Program::find(search, None).await?);
+    };
+    let program = fitting(search, seed.etcd_version()).await?;
+    if let Some(note) = other_version(&program, seed.etcd_version()) {
+        context.screen.note(&format!("note: {}", note.message));
+    }
+    Ok(program)
+}
+
 /// What is rehearsed: by the flags, and by chance where these leave something open.
 fn drawn(args: &RecoveryArgs, seed: u64) -> Result<Drawn, Failure> {
     let by_chance = args.runs.is_some();
@@ -115,17 +166,20 @@ async fn one(
     args: &RecoveryArgs,
     drawn: Drawn,
     program: &Program,
+    seed: Option<&Arc<Seed>>,
 ) -> Result<Rehearsal, Failure> {
     let screen = context.screen;
     let plan = Plan {
         program,
         members: drawn.members,
         tls: args.tls,
+        seed,
         directory: &args.scratch.directory(),
         now: now(),
     };
+    let with = seed.map_or_else(String::new, |seed| format!(" with {}", seed.backup()));
     screen.note(&format!(
-        "starting {} members of etcd {}",
+        "starting {} members of etcd {}{with}",
         drawn.members,
         program.version()
     ));
@@ -136,7 +190,7 @@ async fn one(
         writers: usize::from(args.writers),
         writes: usize::from(args.writers) * WRITES,
         pick: drawn.pick,
-        patience: PATIENCE,
+        patience: seed.map_or(PATIENCE, |_| SEEDED_PATIENCE),
     };
     let setting = Setting {
         now,

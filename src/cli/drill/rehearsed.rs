@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcdrx::drill::Rehearsal;
+use etcdrx::drill::{Rehearsal, Seed};
 use serde_json::{Value, json};
 
 use super::super::print;
@@ -12,6 +12,7 @@ pub(super) struct Told<'a> {
     pub(super) rehearsal: &'a Rehearsal,
     pub(super) members: usize,
     pub(super) etcd_version: &'a str,
+    pub(super) from: Option<&'a Seed>,
     pub(super) seed: u64,
 }
 
@@ -42,10 +43,12 @@ fn row(cells: &[String; 11]) -> String {
 }
 
 impl Told<'_> {
-    /// How many writes are not as they were acknowledged, or are nobody's.
+    /// How many writes are not as they were acknowledged, or are nobody's; and how many keys of the backup are not as they were.
     fn lost(&self) -> usize {
         let compared = &self.rehearsal.compared;
-        compared.lost.len() + compared.changed.len() + compared.foreign.len()
+        let of_backup = self.rehearsal.seeded.as_ref();
+        let of_backup = of_backup.map_or(0, |held| held.lost.len());
+        compared.lost.len() + compared.changed.len() + compared.foreign.len() + of_backup
     }
 
     /// A line of the table.
@@ -95,8 +98,9 @@ impl Told<'_> {
                 "kept       {}, with later ones; {} that got no answer are there, too",
                 compared.kept, compared.appeared
             ),
-            format!("lost       {}", self.lost()),
         ]);
+        lines.extend(self.backup());
+        lines.push(format!("lost       {}", self.lost()));
         if let Some(until) = rehearsal.until {
             lines.push(format!(
                 "gone       {}: written after revision {until}, of which no copy was left",
@@ -106,7 +110,10 @@ impl Told<'_> {
         if !rehearsal.findings.is_empty() {
             lines.push(print::findings(&rehearsal.findings));
         }
+        let of_backup = rehearsal.seeded.as_ref();
+        let of_backup = of_backup.map_or_else(Vec::new, |held| held.lost.clone());
         for (what, keys) in [
+            ("lost of the backup", &of_backup),
             ("lost", &compared.lost),
             ("changed", &compared.changed),
             ("written by nobody", &compared.foreign),
@@ -120,6 +127,20 @@ impl Told<'_> {
             false => "BAD: this recovery cannot be relied upon".to_owned(),
         });
         lines.join("\n")
+    }
+
+    /// What became of the backup that it began with, where the cluster could be read.
+    fn backup(&self) -> Option<String> {
+        let (seed, held) = (self.from?, self.rehearsal.seeded.as_ref()?);
+        let leased = match held.leased {
+            0 => String::new(),
+            count => format!("; {count} hang on leases and may be gone"),
+        };
+        let kept = held.kept;
+        Some(format!(
+            "backup     {}: {kept} keys kept{leased}",
+            seed.backup()
+        ))
     }
 
     /// How it went, where it came to its end.
@@ -180,6 +201,13 @@ impl Told<'_> {
             "lost": compared.lost,
             "changed": compared.changed,
             "foreign": compared.foreign,
+            "from": self.from.map(|seed| json!({
+                "backup": seed.backup(),
+                "revision": seed.revision(),
+                "kept": rehearsal.seeded.as_ref().map(|held| held.kept),
+                "leased": rehearsal.seeded.as_ref().map(|held| held.leased),
+                "lost": rehearsal.seeded.as_ref().map(|held| &held.lost),
+            })),
             "findings": rehearsal.findings,
         })
     }

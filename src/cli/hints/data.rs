@@ -79,7 +79,7 @@ pub(super) fn restore_exit(error: &restore::Error) -> (Exit, &'static str) {
     }
 }
 
-fn database_exit(error: &backend::Error) -> (Exit, &'static str) {
+pub(super) fn database_exit(error: &backend::Error) -> (Exit, &'static str) {
     match error {
         backend::Error::Future { .. } | backend::Error::Compacted { .. } => (
             Exit::Usage,

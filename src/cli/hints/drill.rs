@@ -1,13 +1,13 @@
 //! What to do where a drill comes to no result.
 
-use etcdrx::drill::{Break, backup, rehearsal, site};
+use etcdrx::drill::{Break, backup, rehearsal, seed, site};
 use etcdrx::recovery::Scenario;
 
 use super::super::failure::{Exit, Failure};
 use super::certs::{members_exit, pki_exit};
-use super::data::{membership_exit, restore_exit};
+use super::data::{database_exit, membership_exit, restore_exit};
 use super::sandbox::sandbox_exit;
-use super::{backup_exit, config_exit, etcd_exit, repository_exit};
+use super::{backup_exit, config_exit, etcd_exit, fetch_exit, repository_exit};
 
 pub(super) fn drill_backup_exit(error: &backup::Error) -> (Exit, &'static str) {
     match error {
@@ -24,6 +24,7 @@ pub(super) fn site_exit(error: &site::Error) -> (Exit, &'static str) {
         site::Error::Write { .. } => (Exit::Failed, "is the disk full, and may we write there?"),
         site::Error::Certificates { source } => pki_exit(source),
         site::Error::Names { source } => members_exit(source),
+        site::Error::Seed { source } => seed_exit(source),
         site::Error::Config { source } => config_exit(source),
         site::Error::Access { source } => etcd_exit(source),
         site::Error::Script { .. } => (
@@ -34,6 +35,23 @@ pub(super) fn site_exit(error: &site::Error) -> (Exit, &'static str) {
             Exit::Failed,
             "nothing was broken yet; a machine that is very busy may be the cause: run it again",
         ),
+    }
+}
+
+pub(super) fn seed_exit(error: &seed::Error) -> (Exit, &'static str) {
+    match error {
+        seed::Error::Scratch { source } => sandbox_exit(source),
+        seed::Error::Fetch { source, .. } => match fetch_exit(source) {
+            (exit @ Exit::Failed, _) => (
+                exit,
+                "the backup is brought here, and to each member: --dir names a directory with more room",
+            ),
+            told => told,
+        },
+        seed::Error::Read { .. } => (Exit::Failed, "did somebody clean up there? Run it again"),
+        seed::Error::Database { source, .. } => database_exit(source),
+        seed::Error::Membership { source } => membership_exit(source),
+        seed::Error::Restore { source, .. } => restore_exit(source),
     }
 }
 
@@ -52,6 +70,12 @@ pub(super) fn rehearsal_exit(error: &rehearsal::Error) -> (Exit, &'static str) {
 }
 
 impl Failure {
+    /// A repository that would not be looked at.
+    pub(in crate::cli) fn repository_without_from() -> Self {
+        let problem = "--repository and --cluster say where the backup is that --from names";
+        Self::bad_words(format!("{problem}, and there is no --from"))
+    }
+
     /// A break that makes no such disaster.
     pub(in crate::cli) fn no_such_break(
         scenario: Option<Scenario>,

@@ -23,7 +23,7 @@ use etcdrx::{
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
 use self::data::{inspect_exit, membership_exit, restore_exit, source_exit};
-use self::drill::{drill_backup_exit, rehearsal_exit, site_exit};
+use self::drill::{drill_backup_exit, rehearsal_exit, seed_exit, site_exit};
 use self::node::node_exit;
 use self::recover::playbook_exit;
 use self::sandbox::{salvage_exit, sandbox_exit};
@@ -70,6 +70,7 @@ failure_from! {
     etcdrx::drill::backup::Error => drill_backup_exit,
     calendar::Error => calendar_exit,
     records::Error => records_exit,
+    etcdrx::drill::seed::Error => seed_exit,
     etcdrx::drill::site::Error => site_exit,
     etcdrx::drill::rehearsal::Error => rehearsal_exit,
     etcdrx::sandbox::Error => sandbox_exit,
