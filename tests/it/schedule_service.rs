@@ -197,6 +197,7 @@ async fn what_cannot_be_kept_is_refused_before_anything_is_done() {
         &["cannot listen on", &listen],
     );
     for (key, value, words) in [
+        ("schedule.prune", "0 4 * * *", "no retention is configured"),
         ("schedule.backup", "whenever", "no cron expression"),
         ("schedule.timezone", "Mars/Base", "no time zone"),
     ] {

@@ -80,7 +80,11 @@ fn configured(context: &Context<'_>) -> Result<Config, Failure> {
     Ok(look::with_node_endpoints(config))
 }
 
+/// What would fail every night is refused at once.
 fn calendar_of(config: &Config) -> Result<Calendar, Failure> {
+    if config.schedule.prune.is_some() && config.retention.is_empty() {
+        return Err(etcdrx::prune::Error::NoPolicy.into());
+    }
     Ok(Calendar::of(&config.schedule, now(), rand::random)?)
 }
 
