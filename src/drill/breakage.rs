@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::renewal;
 use super::script::Script;
 use super::site::{Error, READY_LIMIT, Site};
 use super::writers::PREFIX;
@@ -45,6 +46,8 @@ pub enum Break {
     DeadSurvivor,
     /// The quota is used up, by old revisions of one key.
     Full,
+    /// Their certificates have ended, and they were restarted since: nobody takes them in. It is no disaster, and must not be taken for one.
+    ExpiredCertificates,
 }
 
 /// The key whose revisions use the quota up; none of the writers' keys begins so.
@@ -58,7 +61,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Kill,
         Self::Hang,
         Self::DiskLoss,
@@ -69,6 +72,7 @@ impl Break {
         Self::RestartedSurvivor,
         Self::DeadSurvivor,
         Self::Full,
+        Self::ExpiredCertificates,
     ];
 
     /// What a scenario is rehearsed with where nobody says.
@@ -86,6 +90,7 @@ impl Break {
     pub fn fits(self, scenario: Scenario) -> bool {
         match scenario {
             // A leader with older data is none, and takes what it lacks from the next one.
+            Scenario::Follower | Scenario::Majority if self == Self::ExpiredCertificates => true,
             Scenario::Follower if matches!(self, Self::CorruptValue | Self::RolledBack) => true,
             Scenario::Follower | Scenario::Leader => matches!(
                 self,
@@ -100,10 +105,25 @@ impl Break {
         }
     }
 
+    /// Whether it is a disaster that a recovery mends.
+    #[must_use]
+    pub fn is_disaster(self) -> bool {
+        self != Self::ExpiredCertificates
+    }
+
+    /// Whether it happens only where there are certificates.
+    #[must_use]
+    pub fn needs_tls(self) -> bool {
+        self == Self::ExpiredCertificates
+    }
+
     /// Whether the members that are hit have nothing afterwards that could be started.
     #[must_use]
     pub fn takes_data(self) -> bool {
-        !matches!(self, Self::Kill | Self::Hang | Self::Full)
+        !matches!(
+            self,
+            Self::Kill | Self::Hang | Self::Full | Self::ExpiredCertificates
+        )
     }
 
     /// Does what has to be done a while before: keeps the data that are put back later, while the others go on.
@@ -179,6 +199,12 @@ impl Break {
                     site.run(*survivor, Script::Start)?;
                 }
             }
+            Self::ExpiredCertificates => {
+                renewal::end(site, victims)?;
+                for victim in victims {
+                    site.run(*victim, Script::Start)?;
+                }
+            }
             Self::CorruptValue => {
                 for victim in victims {
                     site.run(*victim, Script::Start)?;
@@ -199,7 +225,7 @@ impl Break {
 
     fn damage(self, data_dir: &Path) -> io::Result<()> {
         match self {
-            Self::Kill | Self::Hang | Self::Full => Ok(()),
+            Self::Kill | Self::Hang | Self::Full | Self::ExpiredCertificates => Ok(()),
             Self::DiskLoss | Self::RestartedSurvivor | Self::DeadSurvivor => {
                 fs::remove_dir_all(data_dir)
             }
@@ -333,6 +359,7 @@ impl fmt::Display for Break {
             Self::RestartedSurvivor => "restarted-survivor",
             Self::DeadSurvivor => "dead-survivor",
             Self::Full => "full",
+            Self::ExpiredCertificates => "expired-certificates",
         })
     }
 }

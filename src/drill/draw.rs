@@ -42,13 +42,15 @@ const MEMBERS: [usize; 4] = [3, 3, 3, 5];
 #[must_use]
 pub fn draw(seed: u64, decided: Decided) -> Option<Drawn> {
     let mut state = seed;
-    let scenarios = SCENARIOS.into_iter().filter(|scenario| {
-        let mut breaks = Break::ALL.into_iter();
-        breaks.any(|one| decided.breakage.is_none_or(|it| it == one) && one.fits(*scenario))
-    });
+    let scenarios = SCENARIOS
+        .into_iter()
+        .filter(|scenario| match decided.breakage {
+            Some(one) => one.fits(*scenario),
+            None => drawable().any(|one| one.fits(*scenario)),
+        });
     let drawn = one_of(&scenarios.collect::<Vec<_>>(), &mut state);
     let scenario = decided.scenario.or(drawn)?;
-    let breaks = Break::ALL.into_iter().filter(|one| one.fits(scenario));
+    let breaks = drawable().filter(|one| one.fits(scenario));
     let drawn = one_of(&breaks.collect::<Vec<_>>(), &mut state);
     let breakage = decided.breakage.or(drawn)?;
     let members = one_of(&MEMBERS, &mut state)?;
@@ -59,6 +61,11 @@ pub fn draw(seed: u64, decided: Decided) -> Option<Drawn> {
         members: decided.members.unwrap_or(members),
         pick,
     })
+}
+
+/// Chance draws disasters only.
+fn drawable() -> impl Iterator<Item = Break> {
+    Break::ALL.into_iter().filter(|one| one.is_disaster())
 }
 
 fn one_of<T: Copy>(of: &[T], state: &mut u64) -> Option<T> {
@@ -88,6 +95,7 @@ mod tests {
 
             assert_eq!(draw(seed, Decided::default()), Some(drawn));
             assert!(drawn.breakage.fits(drawn.scenario), "{drawn:?}");
+            assert!(drawn.breakage.is_disaster(), "{drawn:?}");
             seen.insert((drawn.scenario, drawn.breakage));
         }
         assert!(seen.len() > 12, "{seen:?}");
@@ -107,6 +115,11 @@ mod tests {
 
         assert_eq!(drawn.scenario, Scenario::Majority);
         assert_eq!((drawn.breakage, drawn.members), (Break::DeadSurvivor, 5));
+        let ended = Decided {
+            breakage: Some(Break::ExpiredCertificates),
+            ..Decided::default()
+        };
+        assert!(draw(7, ended).is_some_and(|drawn| drawn.breakage.fits(drawn.scenario)));
         let wrong = Decided {
             scenario: Some(Scenario::Total),
             ..decided

@@ -6,7 +6,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::rehearsal::{Setting, unless_interrupted};
-use super::site::Site;
+use super::renewal;
+use super::site::{self, Site};
 use crate::config;
 use crate::id::Revision;
 use crate::manifest::Finding;
@@ -40,6 +41,10 @@ pub enum Error {
     #[error("the scratch cluster has no name")]
     Name { source: config::Error },
 
+    /// The certificates that ended could not be renewed, or a member not be restarted.
+    #[error("cannot renew the certificates that ended")]
+    Renew { source: site::Error },
+
     /// A step failed.
     #[error("it did not come to its end")]
     Execute { source: execute::Error },
@@ -57,11 +62,23 @@ pub struct Account {
     pub verdict: String,
     /// The ways out that were taken, one after the other; most often it is one.
     pub ways: Vec<Way>,
+    /// The members whose certificates were renewed, and who were restarted, where that was all that was needed.
+    pub renewed: Vec<String>,
     /// The newest revision that came with it, where the cluster began anew.
     pub snapshot_revision: Option<Revision>,
     /// What its own last look held against the cluster.
     #[serde(skip)]
     pub findings: Vec<Finding>,
+}
+
+impl Account {
+    fn of(diagnosis: &Diagnosis) -> Self {
+        Self {
+            condition: Some(diagnosis.condition()),
+            verdict: diagnosis.verdict.clone(),
+            ..Self::default()
+        }
+    }
 }
 
 /// Says yes to what a playbook asks; does nothing by hand.
@@ -93,6 +110,13 @@ pub async fn recover(
     let observation = look(site, setting).await?;
     let diagnosis = judge(&observation);
     let judged_in = began.elapsed();
+    if diagnosis.condition() == Condition::NotADisasterCertificate {
+        let renewed = renew(site, scenario, &diagnosis, &observation, setting).await?;
+        return Ok(Account {
+            judged_in,
+            ..renewed
+        });
+    }
     let choices = Choices {
         member: other_data(&diagnosis),
         ..Choices::of(scenario)
@@ -112,12 +136,36 @@ pub async fn recover(
     let recovered = recovered?;
     Ok(Account {
         judged_in,
-        condition: Some(diagnosis.condition()),
-        verdict: diagnosis.verdict,
         ways,
         snapshot_revision: recovered.snapshot_revision,
         findings: broken_promises(&recovered),
+        ..Account::of(&diagnosis)
     })
+}
+
+/// Does what the diagnosis advises; a recovery must have been refused.
+async fn renew(
+    site: &Site,
+    scenario: Scenario,
+    diagnosis: &Diagnosis,
+    observation: &Observation,
+    setting: &Setting<'_>,
+) -> Result<Account, Error> {
+    let mut account = Account::of(diagnosis);
+    let named = diagnosis.conditions.iter();
+    let named = named.filter(|found| found.condition == Condition::NotADisasterCertificate);
+    account.renewed = named.flat_map(|found| found.members.clone()).collect();
+    if plan_for(site, observation, &Choices::of(scenario)).is_ok() {
+        let message = "a recovery was planned where certificates have ended: it must be refused";
+        account
+            .findings
+            .push(Finding::error("not-refused", message));
+    }
+    let is_named = |index: &usize| account.renewed.contains(&site.members[*index].name);
+    let members = (0..site.members.len()).filter(is_named).collect();
+    let renewed = renewal::renew(site, &members, (setting.now)()).await;
+    renewed.map_err(|source| Error::Renew { source })?;
+    Ok(account)
 }
 
 /// What a person would do next: replace the member that does not start; and after a restart of the majority mend whoever is

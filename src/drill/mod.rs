@@ -7,6 +7,7 @@ pub mod engine;
 mod files;
 mod prove;
 pub mod rehearsal;
+mod renewal;
 mod script;
 pub mod seed;
 pub mod site;

@@ -110,6 +110,7 @@ pub struct Site {
     config: Config,
     access: Access,
     seed: Option<Arc<Seed>>,
+    began: DateTime<Utc>,
     // In this order: the members die before their files go.
     running: Running,
     scratch: Scratch,
@@ -216,6 +217,7 @@ impl Site {
             config,
             access,
             seed: plan.seed.cloned(),
+            began: plan.now,
             scratch,
         })
     }
@@ -230,6 +232,11 @@ impl Site {
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// When it was built: no certificate of it is older.
+    pub(super) fn began(&self) -> DateTime<Utc> {
+        self.began
     }
 
     /// The backup that it began with.

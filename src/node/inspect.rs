@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use chrono::Utc;
+
 use super::action::{Answer, Directories, Inspected, ProcessFacts, Running};
 use super::aside::beside;
+use super::certificates;
 use super::database::DatabaseFacts;
 use super::flags::{self, Read};
 use super::process::{Process, held};
@@ -44,6 +47,7 @@ pub(super) async fn inspect(
     let told = told.unwrap_or_default();
     places(directories, &told, &mut findings);
     state_of_the_cluster(&told, &mut findings);
+    certificates::ended(&told, Utc::now(), &mut findings);
     unfinished(directories, &mut findings);
     let inspected = Inspected {
         directory,

@@ -3,6 +3,7 @@
 pub mod action;
 mod alone;
 mod aside;
+mod certificates;
 mod configure;
 mod database;
 mod flags;
@@ -38,6 +39,7 @@ use self::journal::Journal;
 use self::stage::Order;
 
 pub use action::{Action, Answer, Directories, Inspected, NewCluster, ProcessFacts, Running};
+pub use certificates::CERTIFICATE_ENDED;
 pub use database::DatabaseFacts;
 pub use program::Error as ProgramError;
 pub use transfer::digest;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{BackupId, ClusterId, Digest, MemberId, Revision};
 use crate::manifest::{Finding, HashKv};
-use crate::node::Inspected;
+use crate::node::{CERTIFICATE_ENDED, Inspected};
 
 /// What is known of a cluster at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +175,18 @@ pub struct Backup {
     pub etcd_version: String,
     /// The size of its database.
     pub db_size_bytes: u64,
+}
+
+impl Member {
+    /// Which of its certificates have ended, where somebody looked on its node: nobody takes it in with them.
+    #[must_use]
+    pub fn ended_certificates(&self) -> Vec<String> {
+        let findings = self.node.iter().flat_map(|node| &node.findings);
+        let ended = findings.filter(|finding| finding.code == CERTIFICATE_ENDED);
+        ended
+            .map(|finding| format!("{}: {}", self.name, finding.message))
+            .collect()
+    }
 }
 
 impl Observation {

@@ -11,7 +11,7 @@ use crate::datadir::EntryPlace;
 use crate::datadir::inspect::{Inspection, LogFacts};
 use crate::id::{BackupId, ClusterId, Digest, MemberId, Revision};
 use crate::manifest::{Finding, HashKv};
-use crate::node::{DatabaseFacts, Inspected, ProcessFacts, Running};
+use crate::node::{CERTIFICATE_ENDED, DatabaseFacts, Inspected, ProcessFacts, Running};
 
 pub(super) const CLUSTER: ClusterId = ClusterId(0xc1);
 
@@ -189,6 +189,13 @@ pub(super) fn damaged(mut inspected: Inspected, code: &str) -> Inspected {
     let directory = inspected.directory.as_mut().unwrap();
     let finding = Finding::error(code, format!("{code}, it says"));
     directory.findings.push(finding);
+    inspected
+}
+
+/// What lies on the node of a member whose certificate has ended.
+pub(super) fn ended(mut inspected: Inspected) -> Inspected {
+    let finding = Finding::error(CERTIFICATE_ENDED, "/pki/peer.crt ended");
+    inspected.findings.push(finding);
     inspected
 }
 

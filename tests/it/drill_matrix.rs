@@ -37,8 +37,20 @@ const CASES: [Case; 8] = [
 
 /// Rehearses on a fresh cluster, and asserts that nothing is held against it.
 async fn drill(release: &EtcdRelease, members: usize, tls: bool, case: Case) -> Rehearsal {
-    install_crypto();
     let (scenario, breakage, way) = case;
+    let rehearsal = rehearsed(release, members, tls, (scenario, breakage)).await;
+    assert_eq!(rehearsal.account.ways.last(), Some(&way), "{rehearsal:#?}");
+    rehearsal
+}
+
+/// The same, whatever the way out is.
+async fn rehearsed(
+    release: &EtcdRelease,
+    members: usize,
+    tls: bool,
+    (scenario, breakage): (Scenario, Break),
+) -> Rehearsal {
+    install_crypto();
     let parent = tempfile::tempdir().unwrap();
     let program = Program::open(&release.etcd()).await.unwrap();
     let plan = Plan {
@@ -80,7 +92,6 @@ async fn drill(release: &EtcdRelease, members: usize, tls: bool, case: Case) -> 
         "{} {scenario} {breakage}: {rehearsal:#?}",
         release.version()
     );
-    assert_eq!(rehearsal.account.ways.last(), Some(&way), "{rehearsal:#?}");
     assert!(rehearsal.compared.kept >= 90, "{rehearsal:#?}");
     rehearsal
 }
@@ -158,6 +169,25 @@ async fn a_member_whose_machine_was_put_back_is_replaced_when_it_does_not_start(
     assert_eq!(found, Some(Condition::FollowerDown));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_ended_are_named_and_renewed_and_nothing_is_recovered() {
+    for (version, scenario, count) in [
+        (require_etcd!("3.4"), Scenario::Follower, 1),
+        (tools::newest_etcd(), Scenario::Majority, 2),
+    ] {
+        let ended = (scenario, Break::ExpiredCertificates);
+
+        let rehearsal = rehearsed(&version, 3, true, ended).await;
+
+        let account = &rehearsal.account;
+        let found = Some(Condition::NotADisasterCertificate);
+        assert_eq!(account.condition, found);
+        assert_eq!(account.renewed.len(), count);
+        assert_eq!(account.renewed, rehearsal.broken);
+        assert_eq!(account.ways, []);
+    }
+}
+
 #[test]
 fn a_drill_tells_what_was_broken_and_how_long_it_took() {
     let parent = tempfile::tempdir().unwrap();
@@ -203,6 +233,9 @@ fn a_drill_tells_what_was_broken_and_how_long_it_took() {
     assert!(lines[1].ends_with(" ok"), "{table:?}");
     let wrong = run(&["--scenario", "total", "--break", "kill"]);
     assert_eq!(wrong.code, 2, "{wrong:?}");
+    let plain = run(&["--scenario", "majority", "--break", "expired-certificates"]);
+    assert_eq!(plain.code, 2, "{plain:?}");
+    assert!(plain.stderr.contains("--tls"), "{plain:?}");
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
 }
 

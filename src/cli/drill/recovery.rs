@@ -158,6 +158,10 @@ fn drawn(args: &RecoveryArgs, seed: u64) -> Result<Drawn, Failure> {
         breakage: args.breakage.or(usual),
         members: args.members.map(usize::from).or((!by_chance).then_some(3)),
     };
+    let has_tls = args.tls || args.from.is_some();
+    if let Some(breakage) = args.breakage.filter(|one| one.needs_tls() && !has_tls) {
+        return Err(Failure::break_needs_tls(breakage));
+    }
     draw(seed, decided).ok_or_else(|| Failure::no_such_break(args.scenario, args.breakage))
 }
 

@@ -149,7 +149,14 @@ impl Told<'_> {
         let account = &rehearsal.account;
         let ways = account.ways.iter().map(|way| format!("`{way}`"));
         let ways: Vec<String> = ways.collect();
-        if ways.is_empty() {
+        let how = match account.renewed.as_slice() {
+            [] => format!("by way of {}", ways.join(", then ")),
+            renewed => format!(
+                "by new certificates and a restart of {}: no case for `recover`",
+                renewed.join(", ")
+            ),
+        };
+        if ways.is_empty() && account.renewed.is_empty() {
             let after = seconds(rehearsal.recovered_after);
             return vec![format!("recovered  no; it gave up after {after}")];
         }
@@ -160,9 +167,8 @@ impl Told<'_> {
                 account.verdict
             ),
             format!(
-                "recovered  after {}, by way of {}",
-                seconds(rehearsal.recovered_after),
-                ways.join(", then ")
+                "recovered  after {}, {how}",
+                seconds(rehearsal.recovered_after)
             ),
             format!(
                 "served     after {}; no write was acknowledged for {}",
@@ -187,6 +193,7 @@ impl Told<'_> {
             "etcd_version": self.etcd_version,
             "condition": rehearsal.account.condition,
             "ways": rehearsal.account.ways,
+            "renewed": rehearsal.account.renewed,
             "judged_after_ms": in_ms(rehearsal.judged_after),
             "recovered_after_ms": in_ms(rehearsal.recovered_after),
             "served_after_ms": in_ms(rehearsal.served_after),

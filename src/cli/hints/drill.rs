@@ -70,6 +70,12 @@ pub(super) fn rehearsal_exit(error: &rehearsal::Error) -> (Exit, &'static str) {
 }
 
 impl Failure {
+    /// Certificates cannot end where there are none.
+    pub(in crate::cli) fn break_needs_tls(breakage: Break) -> Self {
+        let problem = "is about certificates, and the scratch cluster has none: say --tls";
+        Self::bad_words(format!("`{breakage}` {problem}"))
+    }
+
     /// A repository that would not be looked at.
     pub(in crate::cli) fn repository_without_from() -> Self {
         let problem = "--repository and --cluster say where the backup is that --from names";

@@ -61,6 +61,14 @@ const ADVICE: &[(Condition, &[&str])] = &[
         ],
     ),
     (
+        Condition::NotADisasterCertificate,
+        &[
+            "renew its certificates where they are issued (`etcdrx certs renew NAME`), put them in place on its node, and restart etcd there",
+            "do not restore or replace anything for this: the data are not the matter",
+            "do not restart the others before: they go on over connections that are open, and take up new ones only with certificates that are valid",
+        ],
+    ),
+    (
         Condition::NotAllowed,
         &[
             "give a user with the role root: a client certificate with CN=root, or `user` and ETCDCTL_PASSWORD",

@@ -48,6 +48,8 @@ pub enum Condition {
     FollowerDown,
     /// TLS keeps us out, of all members or of one: nothing is known of what is behind.
     NotADisasterTls,
+    /// Members run, and nobody takes them in: their certificates have ended.
+    NotADisasterCertificate,
     /// etcd answers, and does not let us look.
     NotAllowed,
     /// One member answers, and knows no leader while the others have one.
@@ -117,6 +119,7 @@ impl Condition {
             Self::SplitClusters
             | Self::NotADisasterTls
             | Self::NotADisasterNetwork
+            | Self::NotADisasterCertificate
             | Self::NotAllowed
             | Self::CorruptAlarm
             | Self::ElectionUnderWay
@@ -151,6 +154,7 @@ impl Condition {
                 | Self::FollowerHung
                 | Self::FollowerUnreachable
                 | Self::FollowerDown
+                | Self::NotADisasterCertificate
                 | Self::MemberIsolated
                 | Self::MemberStarting
                 | Self::ForeignMember
@@ -164,7 +168,7 @@ impl Condition {
 }
 
 /// What each condition means.
-const WORDS: [(Condition, &str); 31] = [
+const WORDS: [(Condition, &str); 32] = [
     (
         Condition::SplitClusters,
         "several clusters answer, and nobody can tell from here which is the right one",
@@ -200,6 +204,10 @@ const WORDS: [(Condition, &str); 31] = [
     (
         Condition::NotADisasterNetwork,
         "nothing at all comes back from any member: look at this machine's own network first",
+    ),
+    (
+        Condition::NotADisasterCertificate,
+        "has a certificate that has ended, so that nobody takes it in; its data are not the matter",
     ),
     (
         Condition::NotAllowed,

@@ -22,7 +22,20 @@ pub(super) fn condition(case: &Case<'_>) -> Option<Found> {
         let is_lost = case.voters.len() - gone.len() < need;
         return (!is_lost).then(|| tls(case, &refused));
     }
+    let mut ended = [alive, refused].concat();
+    ended.retain(|member| !member.ended_certificates().is_empty());
+    if could_vote >= need && could_vote - ended.len() < need {
+        return Some(certificates(&ended));
+    }
     (could_vote >= need).then(|| election(case, &gone))
+}
+
+/// So many of them that the others are no quorum.
+fn certificates(ended: &[&Member]) -> Found {
+    let why = ended.iter().flat_map(|member| member.ended_certificates());
+    Found::certain(Condition::NotADisasterCertificate)
+        .because(why)
+        .about(ended)
 }
 
 fn network(unreachable: &[&Member]) -> Found {

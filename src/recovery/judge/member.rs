@@ -53,6 +53,10 @@ pub(super) fn everywhere(case: &Case<'_>) -> Vec<Found> {
 fn voter(case: &Case<'_>, member: &Member) -> Option<Found> {
     let found = match member.class {
         Class::Ok | Class::Learner | Class::Foreign => return None,
+        // One that does not run is down first of all.
+        class if class != Class::Dead && !member.ended_certificates().is_empty() => {
+            Found::certain(Condition::NotADisasterCertificate).because(member.ended_certificates())
+        }
         Class::NoLeader => Found::certain(Condition::MemberIsolated),
         Class::Starting => starting(member),
         Class::Hung => Found::certain(Condition::FollowerHung),

@@ -3,7 +3,7 @@ use crate::id::{ClusterId, MemberId};
 use crate::manifest::Finding;
 use crate::node::{Inspected, Running};
 use crate::recovery::specimen::{
-    backup, blank, count, damaged, hash, inspected, member, three, turn,
+    backup, blank, count, damaged, ended, hash, inspected, member, three, turn,
 };
 
 fn codes(diagnosis: &Diagnosis) -> Vec<String> {
@@ -205,6 +205,42 @@ fn tls_is_suspected_before_a_disaster_unless_enough_are_gone_for_certain() {
         ("not-a-disaster-tls".to_owned(), None, Likely)
     );
     assert_eq!(worst(&of([Refused, Dead, Dead])), "majority-unseen");
+}
+
+#[test]
+fn a_certificate_that_ended_is_named_where_it_is_the_reason() {
+    let with = |classes, members: &[u8]| {
+        let mut seen = of(classes);
+        for at in members.iter().copied() {
+            let whole = inspected(u64::from(at) + 1, (3, 110), 90);
+            seen.members[usize::from(at)].node = Some(ended(whole));
+        }
+        judge(&seen)
+    };
+    let certificate = ["not-a-disaster-certificate"];
+    let one = with([Well, Well, Starting], &[2]);
+    assert_eq!(
+        (codes(&one), one.scenario),
+        (certificate.map(str::to_owned).to_vec(), None)
+    );
+    assert!(
+        one.verdict.starts_with("etcd-3 has a certificate"),
+        "{}",
+        one.verdict
+    );
+    assert_eq!(one.ways[0].command, "etcdrx certs renew etcd-3");
+    let two = with([NoLeader, Starting, Starting], &[1, 2]);
+    assert_eq!(
+        (codes(&two), two.scenario),
+        (certificate.map(str::to_owned).to_vec(), None)
+    );
+    // The others are a quorum without it.
+    let other = with([NoLeader, NoLeader, Starting], &[2]);
+    assert_eq!(codes(&other), ["election-under-way"]);
+    // So many are gone that a certificate is the smaller matter.
+    let lost = with([Starting, Dead, Dead], &[0]);
+    assert_eq!(codes(&lost), ["majority-salvage"]);
+    assert_eq!(codes(&with([Well, Well, Dead], &[2])), ["follower-down"]);
 }
 
 #[test]

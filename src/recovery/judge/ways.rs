@@ -201,6 +201,10 @@ fn small(case: &Case<'_>, found: &Found) -> Vec<Way> {
                 "etcdrx recover --scenario nospace".to_owned(),
             )
         }],
+        Condition::NotADisasterCertificate => vec![way(
+            "renew the certificates, put them in place, and restart etcd there",
+            format!("etcdrx certs renew {}", found.members.join(" ")),
+        )],
         Condition::ElectionUnderWay | Condition::MemberStarting => vec![way(
             "look again until it is over",
             "etcdrx diagnose --wait 30s".to_owned(),

@@ -18,6 +18,8 @@ pub(super) fn refusals(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
     match plan.scenario {
         Scenario::Majority | Scenario::Total => {
             refusals.extend(quorum_lives(situation));
+            let all = situation.observation.members.iter();
+            refusals.extend(all.flat_map(renew_first));
             if way != Way::Restart {
                 refusals.extend(unfenced(situation));
                 refusals.extend(nodes_for_all(situation, plan));
@@ -30,6 +32,9 @@ pub(super) fn refusals(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
             refusals.extend(quorum_is_needed(situation, plan, way));
             refusals.extend(unfinished_changes(situation, plan, way));
             refusals.extend(node_for_target(situation, plan));
+            let target = plan.target.as_deref();
+            let target = target.and_then(|name| situation.observation.member(name));
+            refusals.extend(target.into_iter().flat_map(renew_first));
         }
         Scenario::Nospace => refusals.extend(no_quorum(situation)),
     }
@@ -49,6 +54,18 @@ fn quorum_lives(situation: &Situation<'_>) -> Option<String> {
             quorum.have, quorum.voters
         )
     })
+}
+
+/// With a certificate that has ended a member is taken in by nobody, whatever its data are.
+fn renew_first(member: &Member) -> Vec<String> {
+    let ended = member.ended_certificates().into_iter();
+    let ended = ended.map(|why| {
+        format!(
+            "{why}; no recovery helps before it is renewed (`etcdrx certs renew {}`), put in place, and etcd restarted there: that may be all that is needed",
+            member.name
+        )
+    });
+    ended.collect()
 }
 
 fn no_quorum(situation: &Situation<'_>) -> Option<String> {

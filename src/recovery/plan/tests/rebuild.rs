@@ -24,6 +24,31 @@ fn a_cluster_with_a_quorum_is_never_rebuilt() {
 }
 
 #[test]
+fn nothing_is_rebuilt_or_replaced_over_a_certificate_that_ended() {
+    let with = |class, others| {
+        let mut ill = member(3, Class::Starting, Lies::Log(2, 100));
+        ill.node = ill.node.map(specimen::ended);
+        let first = member(1, class, Lies::Log(2, 100));
+        observation(vec![first, member(2, others, Lies::Nothing), ill])
+    };
+    let without_quorum = with(Class::NoLeader, Class::Dead);
+    let with_quorum = with(Class::Ok, Class::Ok);
+    let replace = Choices {
+        member: Some("etcd-3".to_owned()),
+        way: Some(Way::Replace),
+        ..Choices::of(Scenario::Follower)
+    };
+
+    let rebuilt = planned(&without_quorum, &Choices::of(Scenario::Majority));
+    let replaced = planned(&with_quorum, &replace);
+
+    for plan in [rebuilt, replaced] {
+        let refused = refused(&plan);
+        assert!(refused.contains("etcdrx certs renew etcd-3"), "{refused}");
+    }
+}
+
+#[test]
 fn what_can_be_started_is_started_before_anything_is_rebuilt() {
     let seen = observation(vec![
         member(1, Class::NoLeader, Lies::Log(2, 100)),
