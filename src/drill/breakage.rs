@@ -276,11 +276,9 @@ fn flip_a_byte(wal_dir: &Path) -> io::Result<()> {
     while next < facts.end.offset / 2 {
         let mut word = [0; 8];
         file.read_exact_at(&mut word, next)?;
-        // As etcd frames records: seven bytes of length, and one that says how many bytes fill it up to a multiple of eight.
-        let word = u64::from_le_bytes(word);
-        let length = word & 0x00ff_ffff_ffff_ffff;
-        last = next + 8 + length - 1;
-        next += 8 + length.next_multiple_of(8);
+        let (record, padding) = wal::lengths(u64::from_le_bytes(word));
+        last = next + 8 + record - 1;
+        next += 8 + record + padding;
     }
     let mut byte = [0];
     file.read_exact_at(&mut byte, last)?;

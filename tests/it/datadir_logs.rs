@@ -160,8 +160,8 @@ fn frame_before(bytes: &[u8], limit: usize) -> usize {
     while at < limit {
         last = at;
         let word = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-        let padding = if word >> 63 == 1 { word >> 56 & 7 } else { 0 };
-        at += usize::try_from(8 + (word & ((1 << 56) - 1)) + padding).unwrap();
+        let (record, padding) = wal::lengths(word);
+        at += usize::try_from(8 + record + padding).unwrap();
     }
     last
 }

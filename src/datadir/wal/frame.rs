@@ -71,8 +71,9 @@ impl FrameWriter {
     }
 }
 
-/// The lengths of a record and of the padding after it, from the word before it.
-pub(super) fn lengths(word: u64) -> (u64, u64) {
+/// The lengths in bytes of a record and of the padding after it, from the word before it.
+#[must_use]
+pub fn lengths(word: u64) -> (u64, u64) {
     let record = word & ((1 << 56) - 1);
     match word >> 63 {
         0 => (record, 0),

@@ -22,6 +22,7 @@ use thiserror::Error;
 
 pub use entries::{Entries, entries};
 pub use facts::{Facts, Gap, read};
+pub use frame::lengths;
 pub use raise::{Raised, is_held, raise_commit};
 pub use records::{Damage, End, Ending};
 pub use second_api::{SecondApi, second_api};
