@@ -8,11 +8,11 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::site::{Error, SiteMember};
+use super::site::{Error, SiteMember, initial_cluster};
 use crate::certs::Host;
 use crate::certs::layout::Layout;
 use crate::certs::members::Member as Named;
-use crate::certs::profile::{Kind, Profile};
+use crate::certs::profile::Kind;
 use crate::pki;
 use crate::sandbox::{Minor, Program};
 
@@ -59,26 +59,18 @@ pub(super) fn make_certificates(
         one.add(member.peer_url.parse::<Host>().map_err(names)?);
         named.push(one);
     }
-    let setting = pki::Setting {
-        root: directory,
-        layout: Layout::Etcdrx,
-        profiles: &Profile::embedded,
-        single_authority: false,
-        replace: false,
-        now,
-    };
-    pki::generate(&setting, &named, &[USER.to_owned()])
-        .map(drop)
-        .map_err(|source| Error::Certificates { source })
+    pki::generate(
+        &pki::Setting::of(directory, now),
+        &named,
+        &[USER.to_owned()],
+    )
+    .map(drop)
+    .map_err(|source| Error::Certificates { source })
 }
 
 impl EtcdConfig<'_> {
     /// A member's configuration file, with what etcd does by itself where nothing is said.
     pub(super) fn of(&self, member: &SiteMember) -> String {
-        let pairs = self
-            .members
-            .iter()
-            .map(|member| format!("{}={}", member.name, member.peer_url));
         let mut text = format!(
             "name: {}\n\
              data-dir: {}\n\
@@ -92,7 +84,7 @@ impl EtcdConfig<'_> {
              quota-backend-bytes: {}\n",
             member.name,
             member.data_dir().display(),
-            pairs.collect::<Vec<_>>().join(","),
+            initial_cluster(self.members),
             self.token,
             self.seed_bytes + QUOTA_BYTES,
             client = member.client_url,

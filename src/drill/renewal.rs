@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 
 use super::script::Script;
 use super::site::{Error, Site};
-use crate::certs::layout::Layout;
 use crate::certs::profile::{Kind, Profile};
 use crate::pki::{self, Renewal, Which};
 
@@ -44,13 +43,10 @@ fn issue(
     profiles: &dyn Fn(Kind) -> Profile,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
+    let root = site.directory().join("pki");
     let setting = pki::Setting {
-        root: &site.directory().join("pki"),
-        layout: Layout::Etcdrx,
         profiles,
-        single_authority: false,
-        replace: false,
-        now,
+        ..pki::Setting::of(&root, now)
     };
     let names = members
         .iter()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::site::SiteMember;
+use super::site::{SiteMember, initial_cluster};
 use crate::backend::{self, Select, State, Store, state_at};
 use crate::catalog::Backup;
 use crate::datadir::edit::Edits;
@@ -153,11 +153,7 @@ impl Seed {
     /// Makes the members' data directories. Users, leases and history are as they were; alarms, which would refuse all writes, are not.
     pub(super) async fn plant(&self, members: &[SiteMember], token: &str) -> Result<(), Error> {
         let named = |source| Error::Membership { source };
-        let pairs = members
-            .iter()
-            .map(|member| format!("{}={}", member.name, member.peer_url));
-        let pairs = pairs.collect::<Vec<_>>().join(",");
-        let membership = Membership::parse(&pairs, token).map_err(named)?;
+        let membership = Membership::parse(&initial_cluster(members), token).map_err(named)?;
         let mut targets = Vec::new();
         for member in members {
             targets.push(Target {

@@ -366,6 +366,14 @@ impl Site {
     }
 }
 
+/// The members as etcd's `initial-cluster` names them.
+pub(super) fn initial_cluster(members: &[SiteMember]) -> String {
+    let pairs = members
+        .iter()
+        .map(|member| format!("{}={}", member.name, member.peer_url));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
 /// So many members, with ports that are free.
 fn name_members(count: usize, tls: bool, root: &Path) -> Result<Vec<SiteMember>, Error> {
     let scheme = if tls { "https" } else { "http" };

@@ -115,11 +115,8 @@ struct Original {
 
 impl Original {
     fn open(directories: &Directories) -> Result<Self, Error> {
-        let member = directories.data_dir.join("member");
-        let wal_dir = directories.wal_dir.clone();
-        let wal_dir = wal_dir.unwrap_or_else(|| member.join("wal"));
-        let snap_dir = member.join("snap");
-        let db = snap_dir.join("db");
+        let (wal_dir, db) = (directories.log(), directories.database());
+        let snap_dir = directories.member().join("snap");
         let log = |source| Error::Log { source };
         let lock = lock(&db)?;
         if wal::is_held(&wal_dir).map_err(log)? {

@@ -13,6 +13,7 @@ use crate::codec::PlainTotals;
 use crate::datadir::build;
 use crate::datadir::wal::{self, Raised};
 use crate::id::{Digest, Revision};
+use crate::partial::directory_of;
 use crate::progress::Progress;
 use crate::sandbox::{self, Scratch, Search};
 
@@ -162,9 +163,4 @@ pub(super) fn ensure_complete(applied: Option<u64>, last: u64) -> Result<(), Err
         true => Ok(()),
         false => Err(Error::Incomplete { reached, last }),
     }
-}
-
-fn directory_of(path: &Path) -> &Path {
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    parent.unwrap_or(Path::new("."))
 }

@@ -10,6 +10,7 @@ use super::{Error, done, own, sync_parent, writing};
 use crate::backend::Store;
 use crate::codec::{Plain, Sha256};
 use crate::id::Digest;
+use crate::partial::directory_of;
 use crate::progress::{Event, Progress};
 
 /// How much is passed on at a time.
@@ -147,8 +148,7 @@ fn write_whole(
     progress: &dyn Progress,
     judge: impl FnOnce(Digest) -> Result<(), Error>,
 ) -> Result<u64, Error> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = directory_of(path);
     // A disk that was lost took the data directory with it.
     own::make(folder)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();

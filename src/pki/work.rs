@@ -34,6 +34,21 @@ pub struct Setting<'a> {
     pub now: DateTime<Utc>,
 }
 
+impl<'a> Setting<'a> {
+    /// Our own layout and profiles, an authority for each port, and nothing replaced.
+    #[must_use]
+    pub fn of(root: &'a Path, now: DateTime<Utc>) -> Self {
+        Self {
+            root,
+            layout: Layout::Etcdrx,
+            profiles: &Profile::embedded,
+            single_authority: false,
+            replace: false,
+            now,
+        }
+    }
+}
+
 /// What became of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {

@@ -128,12 +128,10 @@ pub fn restartable(observation: &Observation) -> Vec<&Member> {
         Class::Unreachable | Class::Learner | Class::Foreign | Class::Refused => false,
     };
     let all: Vec<&Member> = voters(observation).into_iter().filter(can_start).collect();
-    let is_complete = |member: &&&Member| cut(member).is_none();
-    match all.iter().filter(is_complete).count() >= observation.quorum.need {
-        true => all
-            .into_iter()
-            .filter(|member| cut(member).is_none())
-            .collect(),
+    let complete = all.iter().filter(|member| cut(member).is_none());
+    let complete: Vec<&Member> = complete.copied().collect();
+    match complete.len() >= observation.quorum.need {
+        true => complete,
         false => all,
     }
 }

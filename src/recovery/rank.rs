@@ -91,8 +91,7 @@ pub fn rank(observation: &Observation) -> Vec<Candidate> {
     let backups = observation.backups.iter();
     candidates.extend(backups.map(|backup| of_backup(backup, cluster, observation.at)));
     let furthest = candidates.iter().filter_map(|one| one.index).max();
-    let known = candidates.iter().filter(|one| !one.is_of_another_cluster());
-    let highest = known.filter_map(|one| one.revision).max();
+    let highest = highest_revision(&candidates);
     for candidate in &mut candidates {
         if matches!(candidate.source, Source::Restart { .. }) || candidate.is_of_another_cluster() {
             continue;
@@ -104,6 +103,12 @@ pub fn rank(observation: &Observation) -> Vec<Candidate> {
     }
     candidates.sort_by_key(order);
     candidates
+}
+
+/// The highest revision of all that is left of this cluster.
+pub(super) fn highest_revision(candidates: &[Candidate]) -> Option<Revision> {
+    let known = candidates.iter().filter(|one| !one.is_of_another_cluster());
+    known.filter_map(|one| one.revision).max()
 }
 
 type Order = (bool, u8, bool, std::cmp::Reverse<(u64, u64, i64)>);

@@ -19,7 +19,7 @@ use super::program::{Minor, Program};
 use crate::certs::Host;
 use crate::certs::layout::Layout;
 use crate::certs::members::Member as Named;
-use crate::certs::profile::{Kind, Profile};
+use crate::certs::profile::Kind;
 use crate::config::Cluster;
 use crate::etcd::{self, Access, Member};
 use crate::pki;
@@ -267,15 +267,8 @@ fn read_log(log: &Path) -> String {
 fn make_certificates(directory: &Path) -> Result<(), Error> {
     let mut member = Named::new(NAME).expect("a file can have the name");
     member.add(Host::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-    let setting = pki::Setting {
-        root: directory,
-        layout: Layout::Etcdrx,
-        profiles: &Profile::embedded,
-        single_authority: false,
-        replace: false,
-        // They are for an etcd that goes by the same clock, and are gone with it.
-        now: Utc::now(),
-    };
+    // They are for an etcd that goes by the same clock, and are gone with it.
+    let setting = pki::Setting::of(directory, Utc::now());
     let generated = pki::generate(&setting, &[member], &[USER.to_owned()]);
     generated
         .map(drop)

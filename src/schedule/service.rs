@@ -99,8 +99,8 @@ impl Service<'_> {
                 stood = Some(Instant::now());
             }
             let goes_on = match self.look() {
-                Some((job, due)) => self.carry_out(job, due, words, work).await,
-                None => self.rest(words).await,
+                Next::Run(job, due) => self.carry_out(job, due, words, work).await,
+                Next::Wait(until) => self.rest(until, words).await,
             };
             if !goes_on {
                 break;
@@ -129,8 +129,8 @@ impl Service<'_> {
         }
     }
 
-    /// What is due, if we are at work.
-    fn look(&mut self) -> Option<(Job, DateTime<Utc>)> {
+    /// What is to be done next; what is due while another service is at work is passed over.
+    fn look(&mut self) -> Next {
         let now = (self.now)();
         self.records.fit(self.calendar.jobs(), now);
         self.show(now);
@@ -141,13 +141,11 @@ impl Service<'_> {
             .as_ref()
             .is_some_and(Standing::works);
         match agenda::next(&self.calendar, &self.records, now) {
-            Next::Run(job, due) if works => Some((job, due)),
-            Next::Run(job, _) => {
-                // Who leads does it.
+            Next::Run(job, _) if !works => {
                 self.records.pass(job, now);
-                None
+                Next::Wait(now)
             }
-            Next::Wait(_) => None,
+            next => next,
         }
     }
 
@@ -159,15 +157,11 @@ impl Service<'_> {
         status.take(jobs, &self.records);
     }
 
-    /// Sleeps until something is due, or a word comes; says whether to go on.
-    async fn rest(&mut self, words: &mut Receiver<Word>) -> bool {
-        let now = (self.now)();
-        let until = match agenda::next(&self.calendar, &self.records, now) {
-            Next::Run(..) => Duration::ZERO,
-            Next::Wait(until) => (until - now).to_std().unwrap_or_default(),
-        };
+    /// Sleeps until then, or until a word comes; says whether to go on.
+    async fn rest(&mut self, until: DateTime<Utc>, words: &mut Receiver<Word>) -> bool {
+        let pause = (until - (self.now)()).to_std().unwrap_or_default();
         tokio::select! {
-            () = sleep(until.min(LONGEST_SLEEP)) => true,
+            () = sleep(pause.min(LONGEST_SLEEP)) => true,
             word = words.recv() => self.obey(word),
         }
     }

@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use etcdrx::drill::engine::recover;
-use etcdrx::drill::{Break, Exercise, Plan, Rehearsal, Setting, Site, rehearse};
+use etcdrx::drill::{Break, Exercise, Rehearsal, Setting, Site, rehearse};
 use etcdrx::progress::Silent;
 use etcdrx::recovery::Scenario;
 use etcdrx::recovery::judge::Condition;
 use etcdrx::recovery::playbook::Way;
-use etcdrx::sandbox::Program;
 use nix::sys::signal::Signal;
 use tokio_util::sync::CancellationToken;
 
-use crate::scratch::pki::install_crypto;
+use crate::recover_setup::Scene;
 use crate::scratch::process::POLL;
 use crate::scratch::tools::{self, EtcdRelease, require_etcd};
 use crate::setup::etcdrx;
@@ -50,18 +49,8 @@ async fn rehearsed(
     tls: bool,
     (scenario, breakage): (Scenario, Break),
 ) -> Rehearsal {
-    install_crypto();
-    let parent = tempfile::tempdir().unwrap();
-    let program = Program::open(&release.etcd()).await.unwrap();
-    let plan = Plan {
-        program: &program,
-        members,
-        tls,
-        seed: None,
-        directory: parent.path(),
-        now: Utc::now(),
-    };
-    let site = Site::start(&plan).await.unwrap();
+    let scene = Scene::of(release, members, tls).await;
+    let site = &scene.site;
     let exercise = Exercise {
         scenario,
         breakage,
@@ -78,7 +67,7 @@ async fn rehearsed(
     let engine = async |site: &Site, scenario| recover(site, scenario, &setting).await;
     let began = Instant::now();
 
-    let rehearsal = rehearse(&site, exercise, &engine, &setting).await.unwrap();
+    let rehearsal = rehearse(site, exercise, &engine, &setting).await.unwrap();
 
     println!(
         "{} {scenario} {breakage}: {:?} of {:?}\n{:#?}",

@@ -12,7 +12,10 @@ use nix::sys::signal::Signal;
 
 use crate::node_setup::RUN;
 use crate::recover_setup::names;
-use crate::salvage::{access, directories, fingerprints, furthest, killed_while_written_to};
+use crate::salvage::{
+    access, directories, fingerprints, furthest, killed_while_written_to,
+    with_a_log_elsewhere_and_a_learner,
+};
 use crate::scratch::{Cluster, Output, tools};
 use crate::setup::{assert_ends, etcdrx};
 
@@ -107,16 +110,7 @@ async fn however_often_it_is_killed_it_comes_to_the_same_end() {
     let release = tools::newest_etcd();
     let elsewhere = tempfile::tempdir().unwrap();
     let wal_dir = elsewhere.path().join("wal");
-    let mut cluster = Cluster::of(&release)
-        .members(1)
-        .flag("--strict-reconfig-check=false")
-        .snapshot_count(20)
-        .start_after(|cluster| {
-            let flag = format!("--wal-dir={}", wal_dir.display());
-            cluster.members[0].arguments().push(flag);
-        })
-        .await;
-    cluster.add_learner().await;
+    let mut cluster = with_a_log_elsewhere_and_a_learner(&release, &wal_dir).await;
     let written = killed_while_written_to(&cluster).await;
     let directories = Directories {
         wal_dir: Some(wal_dir.clone()),

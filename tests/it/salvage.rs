@@ -56,15 +56,7 @@ async fn a_log_elsewhere_a_learner_and_a_torn_end_are_no_obstacle() {
     let release = tools::newest_etcd();
     let elsewhere = tempfile::tempdir().unwrap();
     let wal_dir = elsewhere.path().join("wal");
-    let mut cluster = Cluster::of(&release)
-        .flag("--strict-reconfig-check=false")
-        .snapshot_count(20)
-        .start_after(|cluster| {
-            let flag = format!("--wal-dir={}", wal_dir.display());
-            cluster.members[0].arguments().push(flag);
-        })
-        .await;
-    cluster.add_learner().await;
+    let cluster = with_a_log_elsewhere_and_a_learner(&release, &wal_dir).await;
     let written = killed_while_written_to(&cluster).await;
     let directories = Directories {
         wal_dir: Some(wal_dir.clone()),
@@ -162,6 +154,24 @@ async fn until_the_version_is_written_down(cluster: &Cluster) {
     }
     // etcd commits its database every 100 ms.
     tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+/// One voter, whose log is in `wal_dir`, and a learner.
+pub(crate) async fn with_a_log_elsewhere_and_a_learner(
+    release: &EtcdRelease,
+    wal_dir: &Path,
+) -> Cluster {
+    let mut cluster = Cluster::of(release)
+        .members(1)
+        .flag("--strict-reconfig-check=false")
+        .snapshot_count(20)
+        .start_after(|cluster| {
+            let flag = format!("--wal-dir={}", wal_dir.display());
+            cluster.members[0].arguments().push(flag);
+        })
+        .await;
+    cluster.add_learner().await;
+    cluster
 }
 
 /// Lets 16 clients write, and kills all members at once in the middle of it.

@@ -181,7 +181,7 @@ pub(crate) struct StageArgs {
     pub(crate) clear_alarms: bool,
 }
 
-/// `node set-aside`, `place`, `put-back` and `unstage`
+/// `node set-aside`, `place`, `put-back` and `unstage`; and what others begin with
 #[derive(Debug, Args)]
 pub(crate) struct OnDataArgs {
     #[command(flatten)]
@@ -221,10 +221,7 @@ pub(crate) struct ConfigureArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SalvageArgs {
     #[command(flatten)]
-    pub(crate) run: RunArgs,
-
-    #[command(flatten)]
-    pub(crate) directories: DirectoryArgs,
+    pub(crate) on: OnDataArgs,
 
     /// The program etcd, of the version that wrote the directory [default: looked for]
     #[arg(long, value_name = "FILE")]
@@ -239,10 +236,7 @@ pub(crate) struct SalvageArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CopyDatabaseArgs {
     #[command(flatten)]
-    pub(crate) run: RunArgs,
-
-    #[command(flatten)]
-    pub(crate) directories: DirectoryArgs,
+    pub(crate) on: OnDataArgs,
 
     /// Where the copy goes
     #[arg(long, value_name = "FILE")]
@@ -253,10 +247,7 @@ pub(crate) struct CopyDatabaseArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ForceNewClusterArgs {
     #[command(flatten)]
-    pub(crate) run: RunArgs,
-
-    #[command(flatten)]
-    pub(crate) directories: DirectoryArgs,
+    pub(crate) on: OnDataArgs,
 
     /// The program etcd, of the version that wrote the directory [default: looked for]
     #[arg(long, value_name = "FILE")]

@@ -175,22 +175,31 @@ fn on_data(command: &NodeCommand) -> Action {
             Action::Unstage { directories, run }
         }
         NodeCommand::Stage(args) => stage(args),
-        NodeCommand::Salvage(args) => Action::Salvage {
-            directories: (&args.directories).into(),
-            etcd: args.etcd.clone(),
-            output: args.output.clone(),
-            run: args.run.run.clone(),
-        },
-        NodeCommand::CopyDatabase(args) => Action::CopyDatabase {
-            directories: (&args.directories).into(),
-            output: args.output.clone(),
-            run: args.run.run.clone(),
-        },
-        NodeCommand::ForceNewCluster(args) => Action::ForceNewCluster {
-            directories: (&args.directories).into(),
-            etcd: args.etcd.clone(),
-            run: args.run.run.clone(),
-        },
+        NodeCommand::Salvage(args) => {
+            let (directories, run) = both(&args.on);
+            Action::Salvage {
+                directories,
+                etcd: args.etcd.clone(),
+                output: args.output.clone(),
+                run,
+            }
+        }
+        NodeCommand::CopyDatabase(args) => {
+            let (directories, run) = both(&args.on);
+            Action::CopyDatabase {
+                directories,
+                output: args.output.clone(),
+                run,
+            }
+        }
+        NodeCommand::ForceNewCluster(args) => {
+            let (directories, run) = both(&args.on);
+            Action::ForceNewCluster {
+                directories,
+                etcd: args.etcd.clone(),
+                run,
+            }
+        }
         other => unreachable!("{other:?} is not about data"),
     }
 }

@@ -175,11 +175,11 @@ fn followers_first(observation: &Observation) -> Vec<String> {
     members.iter().map(|member| member.name.clone()).collect()
 }
 
+/// The member whose files are the source; one that runs gives a snapshot, and nobody touches its files.
 fn source_member(plan: &Plan) -> Option<String> {
-    match plan.source.as_ref()? {
-        Source::Salvage { member, .. } | Source::Database { member, .. } => Some(member.clone()),
-        _ => None,
-    }
+    let source = plan.source.as_ref();
+    let source = source.filter(|source| !matches!(source, Source::Live { .. }));
+    source.and_then(Source::member).map(str::to_owned)
 }
 
 fn one(situation: &Situation<'_>, plan: &Plan, step: &PlaybookStep, node: Option<String>) -> Step {

@@ -5,7 +5,7 @@ use crate::id::{BackupId, Revision};
 use crate::recovery::choices::{From, SnapshotFile};
 use crate::recovery::directory::{cut, label};
 use crate::recovery::observation::{Class, Observation};
-use crate::recovery::rank::{Candidate, Source as Ranked};
+use crate::recovery::rank::{Candidate, Source as Ranked, highest_revision};
 
 /// A source, and what is lost with it.
 pub(super) struct Picked {
@@ -185,8 +185,7 @@ fn of_file(
             file.path.display()
         )]);
     }
-    let highest = ranked.iter().filter_map(|one| one.revision).max();
-    let lost = highest.zip(file.revision);
+    let lost = highest_revision(ranked).zip(file.revision);
     let source = Source::File {
         path: file.path.clone(),
         revision: file.revision,
