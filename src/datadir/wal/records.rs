@@ -5,6 +5,8 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -333,16 +335,29 @@ fn leftover(file: &File, offset: u64) -> io::Result<u64> {
     let zeros = vec![0; 1 << 18];
     let mut chunk = zeros.clone();
     let (mut at, mut last) = (offset, offset);
-    loop {
+    while let Some(data) = data_behind(file, at)? {
+        at = data;
         let length = file.read_at(&mut chunk, at)?;
         if length == 0 {
-            return Ok(last - offset);
+            break;
         }
-        // A log ends in megabytes of zeros.
+        // A log ends in megabytes of zeros, not all of which the file system knows as a hole.
         if chunk[..length] != zeros[..length] {
             let filled = chunk[..length].iter().rposition(|byte| *byte != 0);
             last = filled.map_or(last, |position| at + position as u64 + 1);
         }
         at += length as u64;
+    }
+    Ok(last - offset)
+}
+
+/// Where the next bytes lie that may not be zero: what etcd allocated and never wrote need not be read.
+fn data_behind(file: &File, at: u64) -> io::Result<Option<u64>> {
+    let from = i64::try_from(at).map_err(io::Error::other)?;
+    match lseek(file, from, Whence::SeekData) {
+        Ok(data) => Ok(u64::try_from(data).ok()),
+        Err(Errno::ENXIO) => Ok(None),
+        // A file system that knows of no holes.
+        Err(_) => Ok(Some(at)),
     }
 }
