@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Member};
 use super::probe::{self, Health};
@@ -17,6 +18,9 @@ const ONE_READ: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_millis(100);
 /// How long a handshake of our own may take, where etcd gave no answer.
 const HANDSHAKE: Duration = Duration::from_secs(1);
+
+/// Why a read was not waited for.
+const HOPELESS: &str = "there is no leader, and etcd runs on too few nodes for a quorum";
 
 /// How long an endpoint may take.
 #[derive(Debug, Clone, Copy)]
@@ -58,10 +62,16 @@ pub struct View {
 
 /// Asks one endpoint, without a password as far as that goes; takes the sum of both patiences and two seconds at most.
 ///
-/// An endpoint that does not answer is examined by a handshake of our own.
-pub async fn view(access: &Access, endpoint: &str, patience: Patience) -> View {
+/// An endpoint that does not answer is examined by a handshake of our own. Once `hopeless` is cancelled, because too few members run
+/// for a quorum, one that knows no leader is no longer waited for.
+pub async fn view(
+    access: &Access,
+    endpoint: &str,
+    patience: Patience,
+    hopeless: &CancellationToken,
+) -> View {
     match answering(access, endpoint, patience.answer).await {
-        Ok((member, status)) => seen(member, status, patience).await,
+        Ok((member, status)) => seen(member, status, patience, hopeless).await,
         Err(Failure::Refused(refusal)) => refused(access, endpoint, refusal, patience).await,
         Err(Failure::Silent(failure)) => silent(access, endpoint, failure).await,
     }
@@ -97,13 +107,21 @@ async fn answering(
     }
 }
 
-async fn seen(member: Member, status: MemberStatus, patience: Patience) -> View {
+async fn seen(
+    member: Member,
+    status: MemberStatus,
+    patience: Patience,
+    hopeless: &CancellationToken,
+) -> View {
     let first_leader = status.leader;
     let began = Instant::now();
     let reads = async {
-        match status.is_learner {
-            true => Reads::Untried,
-            false => reads(&member, patience.quorum).await,
+        if status.is_learner {
+            return Reads::Untried;
+        }
+        tokio::select! {
+            reads = reads(&member, patience.quorum) => reads,
+            () = leaderless(&member, hopeless) => Reads::No(HOPELESS.to_owned()),
         }
     };
     let (members, reads) = tokio::join!(member.members(), reads);
@@ -208,6 +226,14 @@ async fn reads(member: &Member, patience: Duration) -> Reads {
         if began.elapsed() + REST >= patience {
             return Reads::No(failure.to_string());
         }
+        sleep(REST).await;
+    }
+}
+
+/// Returns once there is no hope of a quorum and this member knows it: one that was a follower takes a while to miss its leader.
+async fn leaderless(member: &Member, hopeless: &CancellationToken) {
+    hopeless.cancelled().await;
+    while !matches!(member.status().await, Ok(status) if status.leader.is_none()) {
         sleep(REST).await;
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::super::observation::Peer;
@@ -42,21 +43,34 @@ pub(super) struct PeerView {
 enum Answer {
     Client(usize, Box<View>),
     Peer(usize, PeerView),
+    Stopped(Stopped),
 }
+
+/// The nodes on which somebody looked and no etcd runs, by host and port of their peer URLs.
+pub(super) type Stopped = BTreeSet<String>;
 
 type Asking<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
 
 /// The questions that are under way.
 struct Questions<'a> {
     access: &'a Access,
+    hopeless: &'a CancellationToken,
     asked: BTreeSet<String>,
     pending: FuturesUnordered<Asking<'a>>,
 }
 
 /// Asks the endpoints, the URLs of the nodes, and every member that one of them lists.
-pub(super) async fn gather(access: &Access, nodes: &[Node]) -> Gathered {
+///
+/// Once `stopped` tells of so many nodes that a quorum cannot be, nobody waits for one; otherwise it is not waited for.
+pub(super) async fn gather(
+    access: &Access,
+    nodes: &[Node],
+    stopped: impl Future<Output = Stopped>,
+) -> Gathered {
+    let hopeless = CancellationToken::new();
     let mut questions = Questions {
         access,
+        hopeless: &hopeless,
         asked: BTreeSet::new(),
         pending: FuturesUnordered::new(),
     };
@@ -67,18 +81,26 @@ pub(super) async fn gather(access: &Access, nodes: &[Node]) -> Gathered {
     for url in nodes.iter().filter_map(|node| node.peer_url.as_ref()) {
         questions.peer(url);
     }
+    let stopped = async { Answer::Stopped(stopped.await) };
+    questions.pending.push(Box::pin(stopped));
     let (mut views, mut peers) = (Vec::new(), Vec::new());
-    while let Some(answer) = questions.pending.next().await {
-        let listed = match &answer {
-            Answer::Client(_, view) => &view.members,
-            Answer::Peer(_, peer) => &peer.members,
-        };
-        for member in listed {
-            questions.learned(member);
+    let mut stopped = Stopped::new();
+    while views.len() + peers.len() < questions.asked.len() {
+        let answer = questions.pending.next().await;
+        match answer.expect("every question is answered") {
+            Answer::Client(order, view) => {
+                questions.learn(&view.members);
+                views.push((order, *view));
+            }
+            Answer::Peer(order, peer) => {
+                questions.learn(&peer.members);
+                peers.push((order, peer));
+            }
+            Answer::Stopped(nodes) => stopped = nodes,
         }
-        match answer {
-            Answer::Client(order, view) => views.push((order, *view)),
-            Answer::Peer(order, peer) => peers.push((order, peer)),
+        let lists = peers.iter().map(|(_, peer)| peer.members.as_slice());
+        if is_hopeless(lists, &stopped) {
+            hopeless.cancel();
         }
     }
     views.sort_by_key(|(order, _)| *order);
@@ -95,9 +117,9 @@ impl Questions<'_> {
         let Some(order) = self.first_time(&endpoint) else {
             return;
         };
-        let access = self.access;
+        let (access, hopeless) = (self.access, self.hopeless);
         self.pending.push(Box::pin(async move {
-            let view = view(access, &endpoint, CLIENT).await;
+            let view = view(access, &endpoint, CLIENT, hopeless).await;
             Answer::Client(order, Box::new(view))
         }));
     }
@@ -114,7 +136,13 @@ impl Questions<'_> {
         }));
     }
 
-    fn learned(&mut self, member: &Listed) {
+    fn learn(&mut self, members: &[Listed]) {
+        for member in members {
+            self.learn_one(member);
+        }
+    }
+
+    fn learn_one(&mut self, member: &Listed) {
         for url in &member.peer_urls {
             self.peer(url);
         }
@@ -178,6 +206,21 @@ fn peer_port(error: &Error) -> Port {
     }
 }
 
+/// Whether etcd is known not to run on so many voters of each list that none of them has a quorum; without a list nobody knows.
+fn is_hopeless<'a>(lists: impl Iterator<Item = &'a [Listed]>, stopped: &Stopped) -> bool {
+    let mut lists = lists.filter(|list| !list.is_empty()).peekable();
+    let runs = |member: &&Listed| {
+        let mut places = member.peer_urls.iter().filter_map(|url| authority(url));
+        !places.any(|place| stopped.contains(&place))
+    };
+    lists.peek().is_some()
+        && lists.all(|list| {
+            let voters = list.iter().filter(|member| !member.is_learner);
+            let (voters, may_run) = (voters.clone().count(), voters.filter(runs).count());
+            may_run < voters / 2 + 1
+        })
+}
+
 /// Host and port of a URL, to recognise it by.
 pub(in crate::recovery) fn authority(url: &str) -> Option<String> {
     let url = match url.contains("://") {
@@ -196,4 +239,44 @@ fn is_loopback(url: &str) -> bool {
     ["localhost:", "127.", "[::1]:"]
         .iter()
         .any(|beginning| authority.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::MemberId;
+
+    fn listed(number: u64, is_learner: bool) -> Listed {
+        Listed {
+            id: MemberId(number),
+            name: format!("m{number}"),
+            peer_urls: vec![format!("https://10.0.0.{number}:2380")],
+            client_urls: Vec::new(),
+            is_learner,
+        }
+    }
+
+    fn stopped(numbers: &[u64]) -> Stopped {
+        let place = |number| format!("10.0.0.{number}:2380");
+        numbers.iter().map(place).collect()
+    }
+
+    #[test]
+    fn a_quorum_is_given_up_only_where_too_few_voters_may_run() {
+        let three: Vec<Listed> = (1..=3).map(|number| listed(number, false)).collect();
+        let with_a_learner = [&three[..], &[listed(4, true)]].concat();
+        for (lists, stopped, hopeless) in [
+            (vec![&three[..]], stopped(&[]), false),
+            (vec![&three[..]], stopped(&[3]), false),
+            (vec![&three[..]], stopped(&[2, 3]), true),
+            (vec![&three[..]], stopped(&[3, 4]), false),
+            (vec![&with_a_learner[..]], stopped(&[3, 4]), false),
+            (vec![&with_a_learner[..]], stopped(&[2, 3]), true),
+            // Who was taken out lists others.
+            (vec![&three[..], &three[..1]], stopped(&[2, 3]), false),
+            (vec![&[]], stopped(&[1, 2, 3]), false),
+        ] {
+            assert_eq!(is_hopeless(lists.into_iter(), &stopped), hopeless);
+        }
+    }
 }

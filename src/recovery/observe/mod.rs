@@ -18,16 +18,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub(super) use self::gather::authority;
-use self::gather::gather;
+use self::gather::{Stopped, gather};
 use super::Observation;
 use crate::catalog::Catalog;
 use crate::config::Node;
 use crate::etcd::Access;
 use crate::manifest::Finding;
-use crate::node::Inspected;
+use crate::node::{Inspected, Running};
 
 /// How long an observation takes at most, where nothing else is said.
 pub const LIMIT: Duration = Duration::from_millis(4500);
@@ -64,17 +65,25 @@ pub async fn observe(
     backups: impl Future<Output = Option<Result<Catalog, String>>>,
 ) -> Observation {
     let began = Instant::now();
+    let (tell, told) = oneshot::channel();
+    let nodes = async {
+        let nodes = timeout(request.limit, nodes).await;
+        // Nobody listens where the members were quicker.
+        let _ = tell.send(
+            nodes
+                .as_ref()
+                .map_or_else(|_| Stopped::new(), |nodes| stopped(request.nodes, nodes)),
+        );
+        nodes
+    };
     let cluster = async {
-        let gathered = gather(request.access, request.nodes).await;
+        let stopped = async { told.await.unwrap_or_default() };
+        let gathered = gather(request.access, request.nodes, stopped).await;
         let left = request.limit.saturating_sub(began.elapsed());
         let hashes = hashes::compare(request.access, &gathered, left).await;
         (gathered, hashes)
     };
-    let (cluster, nodes, catalog) = tokio::join!(
-        cluster,
-        timeout(request.limit, nodes),
-        timeout(request.limit, backups),
-    );
+    let (cluster, nodes, catalog) = tokio::join!(cluster, nodes, timeout(request.limit, backups),);
     let (gathered, compared) = cluster;
     let nodes = nodes.unwrap_or_else(|_| late(request));
     let picture = merge::merge(&gathered, request.nodes, &nodes);
@@ -98,6 +107,20 @@ pub async fn observe(
         backups,
         findings,
     }
+}
+
+/// Where somebody looked, and no etcd runs.
+fn stopped(nodes: &[Node], inspected: &Nodes) -> Stopped {
+    let is_stopped = |node: &&Node| {
+        let inspected = inspected
+            .get(&node.name)
+            .and_then(|node| node.as_ref().ok());
+        inspected.is_some_and(|inspected| inspected.process.running == Running::Stopped)
+    };
+    let stopped = nodes.iter().filter(is_stopped);
+    stopped
+        .filter_map(|node| authority(node.peer_url.as_ref()?))
+        .collect()
 }
 
 fn late(request: &Request<'_>) -> Nodes {
