@@ -1,21 +1,17 @@
 //! The bytes' way: from the member through the encoder into the store, and back once more as proof.
 
-use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::{Error, Run};
-use crate::codec::{self, Block, Encoded, FRAME_BYTES, Level, Options, Sha256};
+use crate::codec::{self, Encoded, Level, Options, Sha256};
 use crate::config::CompressionLevel;
-use crate::etcd::{Member, Snapshot};
+use crate::etcd::Member;
 use crate::manifest::DATA;
-use crate::progress::{Event, Progress};
 use crate::repository::{Lock, Upload};
 
 /// How many frames wait between the stream and the encoder, at most.
 const FRAMES: usize = 1;
-/// Progress is told about so often.
-const PROGRESS_BYTES: u64 = 1 << 20;
 /// How many pieces wait between the encoder and the store, at most.
 const PIECES: usize = 8;
 
@@ -46,7 +42,10 @@ impl Run<'_> {
         let (output, pieces) = mpsc::channel(PIECES);
         let encoder = spawn_blocking(move || codec::encode(options, input, &output));
         let moved = tokio::try_join!(
-            receive(snapshot, blocks, self.request.progress),
+            async {
+                let received = snapshot.into_blocks(blocks, self.request.progress).await;
+                received.map_err(|failure| failure.map(|source| Error::Etcd { source }))
+            },
             store(pieces, upload, &self.lock),
         );
         let encoded = encoder.await.expect("the encoder does not panic");
@@ -94,39 +93,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-}
-
-/// Moves the stream into the encoder, frame by frame. Fails with `None` if the encoder gave up.
-async fn receive(
-    mut snapshot: Snapshot,
-    blocks: mpsc::Sender<Block>,
-    progress: &dyn Progress,
-) -> Result<(), Option<Error>> {
-    let mut done = 0;
-    let mut told = 0;
-    let mut frame = BytesMut::with_capacity(FRAME_BYTES);
-    let etcd = |source| Some(Error::Etcd { source });
-    while let Some(bytes) = snapshot.next().await.map_err(etcd)? {
-        done += bytes.len() as u64;
-        if frame.len() + bytes.len() > FRAME_BYTES {
-            let full = std::mem::replace(&mut frame, BytesMut::with_capacity(FRAME_BYTES));
-            send(&blocks, Block::Data(full.freeze())).await?;
-        }
-        frame.extend_from_slice(&bytes);
-        if done - told >= PROGRESS_BYTES {
-            told = done;
-            progress.event(Event::Bytes {
-                done,
-                total: snapshot.expected_bytes(),
-            });
-        }
-    }
-    send(&blocks, Block::Data(frame.freeze())).await?;
-    send(&blocks, Block::End).await
-}
-
-async fn send(blocks: &mpsc::Sender<Block>, block: Block) -> Result<(), Option<Error>> {
-    blocks.send(block).await.map_err(|_| None)
 }
 
 /// Moves what the encoder gives into the store; the lock learns of an upload that would have to be aborted.

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use etcd_client::SnapshotStreaming;
+use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 
 use super::Error;
 use super::access::{Member, message};
+use crate::codec::{Block, FRAME_BYTES};
+use crate::progress::{Event, Progress};
+
+/// Progress is told about so often.
+const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// A snapshot on its way from one member.
 pub struct Snapshot {
@@ -64,6 +70,35 @@ impl Snapshot {
         Ok(Some(bytes))
     }
 
+    /// Moves the whole stream into `blocks`, in frames, and says that it ended in good order: another thread proves them meanwhile.
+    ///
+    /// # Errors
+    /// If the stream breaks off; `None` if nobody takes what comes.
+    pub async fn into_blocks(
+        mut self,
+        blocks: Sender<Block>,
+        progress: &dyn Progress,
+    ) -> Result<(), Option<Error>> {
+        let mut done = 0;
+        let mut told = 0;
+        let mut frame = BytesMut::with_capacity(FRAME_BYTES);
+        while let Some(bytes) = self.next().await? {
+            done += bytes.len() as u64;
+            if frame.len() + bytes.len() > FRAME_BYTES {
+                let full = std::mem::replace(&mut frame, BytesMut::with_capacity(FRAME_BYTES));
+                send(&blocks, Block::Data(full.freeze())).await?;
+            }
+            frame.extend_from_slice(&bytes);
+            if done - told >= PROGRESS_BYTES {
+                told = done;
+                let total = self.expected;
+                progress.event(Event::Bytes { done, total });
+            }
+        }
+        send(&blocks, Block::Data(frame.freeze())).await?;
+        send(&blocks, Block::End).await
+    }
+
     fn broken(&self, message: String) -> Error {
         // A user who may log in and may not take a snapshot learns it only here.
         if message.contains("permission denied") {
@@ -89,4 +124,8 @@ impl Snapshot {
     pub fn expected_bytes(&self) -> Option<u64> {
         self.expected
     }
+}
+
+async fn send(blocks: &Sender<Block>, block: Block) -> Result<(), Option<Error>> {
+    blocks.send(block).await.map_err(|_| None)
 }

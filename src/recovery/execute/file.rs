@@ -1,13 +1,16 @@
 //! Snapshots on this machine: written whole, and proven.
 
 use std::fs::{self, File};
-use std::io::Read;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc::Receiver;
 
 use super::Failure;
 use crate::backend::{self, Store};
-use crate::codec::{Plain, Sha256};
+use crate::codec::{self, Block, Plain, Sha256};
 use crate::id::{Digest, Revision};
+use crate::partial::Partial;
 use crate::recovery::learned::Snapshot;
 
 /// How much is read at a time.
@@ -19,6 +22,49 @@ pub(super) fn writing(path: &Path) -> impl Fn(std::io::Error) -> Failure {
         path: path.to_owned(),
         source,
     }
+}
+
+/// Writes a snapshot as it comes, and proves it: it is there only when it is whole and sound.
+pub(super) fn keep(
+    mut input: Receiver<Block>,
+    mut partial: Partial,
+    path: PathBuf,
+) -> Result<Snapshot, Failure> {
+    let mut plain = Plain::deep();
+    loop {
+        match input.blocking_recv() {
+            Some(Block::Data(bytes)) => {
+                plain.feed(&bytes);
+                let written = partial.file().write_all(&bytes);
+                written.map_err(writing(&path))?;
+            }
+            Some(Block::End) => break,
+            None => {
+                let source = codec::Error::Abandoned;
+                return Err(Failure::Damaged { source });
+            }
+        }
+    }
+    let size_bytes = plain.size_bytes();
+    let (sha256, revision) = judged(plain)?;
+    partial.replace().map_err(writing(&path))?;
+    Ok(Snapshot {
+        path,
+        sha256,
+        size_bytes,
+        revision,
+        bare: false,
+    })
+}
+
+/// The digest and the revision of a snapshot of which every page and record is sound.
+fn judged(plain: Plain) -> Result<(Digest, Revision), Failure> {
+    let (totals, deep) = plain
+        .finish_deep()
+        .map_err(|source| Failure::Damaged { source })?;
+    deep.transpose()
+        .map_err(|source| Failure::Unsound { source })?;
+    Ok((totals.sha256, totals.facts.revision))
 }
 
 /// Reads a snapshot whole, and says what it is; `bare` is one without a trailer.
@@ -34,12 +80,7 @@ pub(super) fn proven(path: &Path, bare: bool) -> Result<Snapshot, Failure> {
     } else {
         let mut plain = Plain::deep();
         read_whole(path, |bytes| plain.feed(bytes)).map_err(&failed)?;
-        let (totals, deep) = plain
-            .finish_deep()
-            .map_err(|source| Failure::Damaged { source })?;
-        deep.transpose()
-            .map_err(|source| Failure::Unsound { source })?;
-        (totals.sha256, totals.facts.revision)
+        judged(plain)?
     };
     Ok(Snapshot {
         path: path.to_owned(),

@@ -1,19 +1,20 @@
 //! The steps that get the data, prove them, and bring them to the nodes.
 
 use std::fs::File;
-use std::io::Write;
 use std::time::Duration;
 
-use super::file::{proven, remove, writing};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::file::{keep, proven, remove, writing};
 use super::nodes::unexpected;
 use super::{Failure, Outcome, Recovery};
-use crate::codec::{Plain, Sha256};
+use crate::codec::Sha256;
 use crate::datadir::membership::Membership;
 use crate::fetch::fetch_to_file;
 use crate::host::{self, Host};
 use crate::node::Answer;
 use crate::partial::Partial;
-use crate::progress::Event;
 use crate::recovery::actions;
 use crate::recovery::learned::{Learned, Snapshot};
 use crate::recovery::plan::{Source, Step};
@@ -22,6 +23,9 @@ use crate::recovery::plan::{Source, Step};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a snapshot's stream may give nothing.
 const STALL: Duration = Duration::from_secs(30);
+/// How many frames of a stream wait to be proven, at most.
+const BLOCKS: usize = 1;
+
 impl Recovery<'_> {
     /// Takes a snapshot of a running member, and proves it while it streams.
     pub(super) async fn take_snapshot(&self) -> Result<Outcome, Failure> {
@@ -36,39 +40,19 @@ impl Recovery<'_> {
         };
         let etcd = |source| Failure::Etcd { source };
         let path = self.snapshot_path();
-        let mut partial = Partial::create(&path).map_err(writing(&path))?;
-        let live = self
-            .request
-            .access
-            .member(endpoint, PATIENCE)
-            .await
-            .map_err(etcd)?;
-        let mut stream = live.snapshot(STALL).await.map_err(etcd)?;
-        let mut plain = Plain::deep();
-        while let Some(bytes) = stream.next().await.map_err(etcd)? {
-            plain.feed(&bytes);
-            let written = partial.file().write_all(&bytes);
-            written.map_err(writing(&path))?;
-            self.request.progress.event(Event::Bytes {
-                done: plain.size_bytes(),
-                total: stream.expected_bytes(),
-            });
+        let partial = Partial::create(&path).map_err(writing(&path))?;
+        let live = self.request.access.member(endpoint, PATIENCE).await;
+        let live = live.map_err(etcd)?;
+        let stream = live.snapshot(STALL).await.map_err(etcd)?;
+        let (blocks, input) = mpsc::channel(BLOCKS);
+        let keeper = spawn_blocking(move || keep(input, partial, path));
+        let moved = stream.into_blocks(blocks, self.request.progress).await;
+        let kept = keeper.await.expect("whoever keeps it does not panic");
+        match moved {
+            // Where nobody took it any more, whoever kept it knows why.
+            Ok(()) | Err(None) => Ok(Self::got(kept?, &format!("a snapshot of {member}"))),
+            Err(Some(source)) => Err(Failure::Etcd { source }),
         }
-        let size_bytes = plain.size_bytes();
-        let (totals, deep) = plain
-            .finish_deep()
-            .map_err(|source| Failure::Damaged { source })?;
-        deep.transpose()
-            .map_err(|source| Failure::Unsound { source })?;
-        partial.replace().map_err(writing(&path))?;
-        let snapshot = Snapshot {
-            path,
-            sha256: totals.sha256,
-            size_bytes,
-            revision: totals.facts.revision,
-            bare: false,
-        };
-        Ok(Self::got(snapshot, &format!("a snapshot of {member}")))
     }
 
     /// Brings the backup or the file here.
