@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use etcdrx::catalog::Catalog;
-use etcdrx::config::{Config, Layers};
+use etcdrx::config::{self, Config, Layers};
 use etcdrx::etcd::Access;
 use etcdrx::id::ClusterName;
 use etcdrx::repository::{Folder, Mode, Repository};
@@ -128,8 +128,11 @@ fn text(value: Option<&String>) -> Option<Value> {
 
 impl Flags for Layers {
     fn repository(self, args: &RepositoryArgs) -> Self {
-        self.flag("repository", "url", text(args.repository.as_ref()))
-            .flag("cluster", "name", text(args.cluster.as_ref()))
+        self.wanted_repository(args.repository.as_deref()).flag(
+            "cluster",
+            "name",
+            text(args.cluster.as_ref()),
+        )
     }
 
     fn etcd(self, args: &EtcdArgs) -> Self {
@@ -148,9 +151,23 @@ impl Flags for Layers {
 /// The cluster's folder in the repository that the configuration names.
 pub(super) fn open_folder(config: &Config, mode: Mode) -> Result<(ClusterName, Folder), Failure> {
     let cluster = config.cluster.folder()?;
-    let repository = Repository::open(&config.repository, mode)?;
+    let repository = Repository::open(config.repository(), mode)?;
     let folder = repository.folder(&cluster);
     Ok((cluster, folder))
+}
+
+/// The cluster's folder in every repository, in the order of the configuration, or why one of them cannot be opened.
+pub(super) fn open_folders(
+    config: &Config,
+    mode: Mode,
+) -> Result<Vec<(&config::Repository, Result<Folder, Failure>)>, Failure> {
+    let cluster = config.cluster.folder()?;
+    let open = |settings| {
+        let repository = Repository::open(settings, mode)?;
+        Ok(repository.folder(&cluster))
+    };
+    let all = config.repositories.all().iter();
+    Ok(all.map(|settings| (settings, open(settings))).collect())
 }
 
 /// The way to the cluster's members.

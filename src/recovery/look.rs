@@ -74,7 +74,7 @@ pub async fn look_settled(
 pub async fn backups(config: &Config) -> Option<Result<(Folder, Catalog), String>> {
     let load = async {
         let name = config.cluster.folder().map_err(|error| told(&error))?;
-        let repository = match Repository::open(&config.repository, Mode::Existing) {
+        let repository = match Repository::open(config.repository(), Mode::Existing) {
             Err(RepositoryError::NotConfigured) => return Ok(None),
             repository => repository.map_err(|error| told(&error))?,
         };

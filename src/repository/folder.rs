@@ -11,7 +11,8 @@ use tokio_util::io::ReaderStream;
 
 use super::open::{Large, Repository};
 use super::{CLEANING_UP, Error, classify};
-use crate::id::BackupId;
+use crate::codec::Sha256;
+use crate::id::{BackupId, Digest};
 
 /// A manifest has a few KiB; what is larger than this is not ours.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -46,6 +47,20 @@ impl Stored {
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let next = self.stream.try_next().await;
         next.map_err(|source| classify("read", &self.object, source))
+    }
+
+    /// Reads all of it, and gives its SHA-256 and its size.
+    ///
+    /// # Errors
+    /// If the store fails in the middle.
+    pub async fn digest(mut self) -> Result<(Digest, u64), Error> {
+        let mut sha256 = Sha256::default();
+        let mut size_bytes = 0;
+        while let Some(bytes) = self.next().await? {
+            sha256.update(&bytes);
+            size_bytes += bytes.len() as u64;
+        }
+        Ok((sha256.finish(), size_bytes))
     }
 }
 

@@ -22,7 +22,7 @@ use url::Url;
 use super::folder::Folder;
 use super::unfinished::Unfinished;
 use super::webdav::{self, WebDav};
-use super::{Error, classify};
+use super::{Error, classify, credentials};
 use crate::config;
 use crate::id::ClusterName;
 
@@ -54,6 +54,7 @@ pub struct Repository {
     /// Where the store can be asked for uploads that nobody ended.
     pub(super) unfinished: Option<Arc<Unfinished>>,
     root: Path,
+    name: Option<String>,
     url: String,
 }
 
@@ -66,6 +67,7 @@ impl Repository {
         if settings.url.is_empty() {
             return Err(Error::NotConfigured);
         }
+        let settings = &with_credentials(settings)?;
         let bad = |problem: String| Error::BadUrl {
             url: settings.url.clone(),
             problem,
@@ -77,7 +79,7 @@ impl Repository {
             ObjectStoreScheme::parse(&url).map_err(|error| bad(error.to_string()))?;
         let mut unfinished = None;
         let (store, large): (Arc<dyn ObjectStore>, Large) = match scheme {
-            ObjectStoreScheme::Local => return local(&url, mode),
+            ObjectStoreScheme::Local => return local(&url, settings, mode),
             ObjectStoreScheme::AmazonS3 => {
                 let (store, region) = s3(settings)?;
                 let store = Arc::new(store);
@@ -107,6 +109,7 @@ impl Repository {
             large,
             unfinished,
             root,
+            name: settings.name.clone(),
             url: without_password(&url),
         })
     }
@@ -117,11 +120,26 @@ impl Repository {
         Folder::new(self.clone(), self.root.clone().join(cluster.as_str()))
     }
 
+    /// What people call it: its name, or its URL without any password.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.url)
+    }
+
     /// The URL, without any password.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
+}
+
+/// The settings with what the file of credentials says, if there is one.
+fn with_credentials(settings: &config::Repository) -> Result<config::Repository, Error> {
+    let mut settings = settings.clone();
+    if let Some(path) = &settings.credentials_file {
+        settings.options = credentials::read(path)?;
+    }
+    Ok(settings)
 }
 
 fn without_password(url: &Url) -> String {
@@ -138,7 +156,7 @@ fn multipart<S: ObjectStore + MultipartStore>(store: S) -> (Arc<dyn ObjectStore>
     (store.clone(), Large::Multipart(store))
 }
 
-fn local(url: &Url, mode: Mode) -> Result<Repository, Error> {
+fn local(url: &Url, settings: &config::Repository, mode: Mode) -> Result<Repository, Error> {
     let path = url.to_file_path().map_err(|()| Error::BadUrl {
         url: url.to_string(),
         problem: "expected file:///absolute/path".to_owned(),
@@ -172,6 +190,7 @@ fn local(url: &Url, mode: Mode) -> Result<Repository, Error> {
         large: Large::Local(path),
         unfinished: None,
         root: Path::default(),
+        name: settings.name.clone(),
         url: url.to_string(),
     })
 }

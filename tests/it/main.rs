@@ -117,6 +117,7 @@ mod store_retention;
 mod store_rights;
 mod store_round_trip;
 mod store_setup;
+mod store_several;
 mod store_specimen;
 mod tiny;
 mod upgrade_servers;

@@ -51,7 +51,7 @@ impl Facts {
 
     /// The directories outside of its own that the service writes to.
     fn writable(&self) -> Vec<PathBuf> {
-        let repository = self.config.repository.url.strip_prefix("file://");
+        let repository = self.config.repository().url.strip_prefix("file://");
         let metrics = self.config.notify.metrics_file.as_deref();
         let metrics = metrics.and_then(Path::parent);
         let all = repository.map(PathBuf::from).into_iter();
