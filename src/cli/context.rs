@@ -175,11 +175,29 @@ pub(super) fn open_access(config: &Config) -> Result<Access, Failure> {
     Ok(Access::open(&config.cluster)?)
 }
 
-/// The catalog of the folder that the configuration names.
-pub(super) async fn open_catalog(config: &Config) -> Result<(Folder, Catalog), Failure> {
-    let (_, folder) = open_folder(config, Mode::Existing)?;
-    let catalog = Catalog::load(&folder).await?;
-    Ok((folder, catalog))
+/// The catalog of the folder that the configuration names: where there are several repositories, that in the first.
+pub(super) async fn open_catalog(
+    context: &Context<'_>,
+    config: &Config,
+) -> Result<(Folder, Catalog), Failure> {
+    let mut names = config.repositories.names().into_iter();
+    let first = names.next().unwrap_or_default();
+    let others = names.collect::<Vec<_>>().join(", ");
+    if !others.is_empty() {
+        context.screen.note(&format!(
+            "looking into {first}; --repository chooses another: {others}"
+        ));
+    }
+    let load = async {
+        let (_, folder) = open_folder(config, Mode::Existing)?;
+        let catalog = Catalog::load(&folder).await?;
+        Ok((folder, catalog))
+    };
+    load.await
+        .map_err(|failure: Failure| match others.is_empty() {
+            true => failure,
+            false => failure.or_another(first, &others),
+        })
 }
 
 /// Where recoveries and schedules are kept: the system's place where it can be written, else the user's own.

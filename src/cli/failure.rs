@@ -162,6 +162,14 @@ impl Failure {
         first
     }
 
+    /// The same, where other repositories may have what is looked for.
+    pub(super) fn or_another(mut self, name: &str, others: &str) -> Self {
+        self.hints.push(format!(
+            "this is about the repository {name}; `--repository` with the name of another may do: {others}"
+        ));
+        self
+    }
+
     /// Work in several repositories that failed in some of them, and was done in the others.
     pub(super) fn in_some(what: &str, failed: &[(String, Self)]) -> Self {
         let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();

@@ -22,6 +22,7 @@ mod recover;
 mod restore;
 mod schedule;
 mod screen;
+mod several;
 mod show;
 mod signals;
 mod snapshot;

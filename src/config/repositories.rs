@@ -64,6 +64,13 @@ impl Repositories {
         &self.0
     }
 
+    /// Their names, in the order of the file.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let names = self.0.iter().filter_map(|one| one.name.as_deref());
+        names.collect()
+    }
+
     /// The one of this name or URL, if there is one.
     ///
     /// # Errors
@@ -137,11 +144,6 @@ impl Repositories {
             }
         }
         Ok(())
-    }
-
-    fn names(&self) -> Vec<&str> {
-        let names = self.0.iter().filter_map(|one| one.name.as_deref());
-        names.collect()
     }
 }
 

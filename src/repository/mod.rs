@@ -3,6 +3,7 @@
 //! Layout, below the repository's URL: `<cluster>/<backup id>/snapshot.db.zst` and, written last,
 //! `<cluster>/<backup id>/manifest.json`; beside them pins and verifications; locks in `<cluster>/locks/`.
 
+mod bucket;
 mod commit;
 mod credentials;
 mod folder;
@@ -10,7 +11,6 @@ mod holder;
 mod leftovers;
 mod lock;
 mod open;
-mod unfinished;
 mod upload;
 mod webdav;
 
@@ -22,6 +22,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
+pub use bucket::{Locked, Protection};
 pub use commit::CommitError;
 pub use folder::{Folder, Object, Stored};
 pub use holder::Holder;

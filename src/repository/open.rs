@@ -19,8 +19,8 @@ use object_store::{
 };
 use url::Url;
 
+use super::bucket::Bucket;
 use super::folder::Folder;
-use super::unfinished::Unfinished;
 use super::webdav::{self, WebDav};
 use super::{Error, classify, credentials};
 use crate::config;
@@ -51,8 +51,8 @@ pub(super) enum Large {
 pub struct Repository {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) large: Large,
-    /// Where the store can be asked for uploads that nobody ended.
-    pub(super) unfinished: Option<Arc<Unfinished>>,
+    /// What else can be asked of the store, where it speaks S3.
+    pub(super) bucket: Option<Arc<Bucket>>,
     root: Path,
     name: Option<String>,
     url: String,
@@ -77,15 +77,14 @@ impl Repository {
         })?;
         let (scheme, root) =
             ObjectStoreScheme::parse(&url).map_err(|error| bad(error.to_string()))?;
-        let mut unfinished = None;
+        let mut bucket = None;
         let (store, large): (Arc<dyn ObjectStore>, Large) = match scheme {
             ObjectStoreScheme::Local => return local(&url, settings, mode),
             ObjectStoreScheme::AmazonS3 => {
                 let (store, region) = s3(settings)?;
                 let store = Arc::new(store);
                 let client = http(settings)?.build().map_err(unusable)?;
-                let uploads = Unfinished::new(store.clone(), region, client);
-                unfinished = Some(Arc::new(uploads));
+                bucket = Some(Arc::new(Bucket::new(store.clone(), region, client)));
                 (store.clone(), Large::Multipart(store))
             }
             ObjectStoreScheme::GoogleCloudStorage => multipart(gcs(settings)?),
@@ -107,7 +106,7 @@ impl Repository {
         Ok(Self {
             store,
             large,
-            unfinished,
+            bucket,
             root,
             name: settings.name.clone(),
             url: without_password(&url),
@@ -188,7 +187,7 @@ fn local(url: &Url, settings: &config::Repository, mode: Mode) -> Result<Reposit
     Ok(Repository {
         store: Arc::new(store),
         large: Large::Local(path),
-        unfinished: None,
+        bucket: None,
         root: Path::default(),
         name: settings.name.clone(),
         url: url.to_string(),
