@@ -14,7 +14,7 @@ use crate::progress::{Event, Progress, told};
 use crate::repository::{
     self, CommitError, Folder, Holder, Lock, LockError, LockRecord, Object, Upload,
 };
-use crate::retention::{Candidate, Health, Policy, decide};
+use crate::retention::{Candidate, Decision, Health, Policy, decide};
 
 /// Why a backup was not copied.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -24,7 +24,7 @@ pub enum Error {
     #[error("cannot look at the backups in {label}")]
     Catalog {
         label: String,
-        source: catalog::Error,
+        source: Box<catalog::Error>,
     },
 
     /// Another run is at work in the target.
@@ -37,7 +37,7 @@ pub enum Error {
 
     /// The manifest was not committed.
     #[error("cannot commit the copy")]
-    Commit { source: CommitError },
+    Commit { source: Box<CommitError> },
 
     /// What lies in the source is not what was stored there.
     #[error("{id} is damaged in {label}: {problem}")]
@@ -138,7 +138,7 @@ async fn load(folder: &Folder) -> Result<Catalog, Error> {
     let catalog = Catalog::load(folder).await;
     catalog.map_err(|source| Error::Catalog {
         label: label(folder),
-        source,
+        source: Box::new(source),
     })
 }
 
@@ -160,7 +160,7 @@ fn chosen<'a>(
             let found = source.find(id, request.from);
             vec![found.map_err(|source| Error::Catalog {
                 label: label(request.from),
-                source,
+                source: Box::new(source),
             })?]
         }
     };
@@ -207,7 +207,7 @@ fn kept(request: &Request<'_>, source: &Catalog, target: &Catalog) -> Vec<Backup
         _ => return all.into_iter().map(|candidate| candidate.id).collect(),
     };
     let decisions = decide(request.policy, &all, newest, (request.now)());
-    let kept = decisions.into_iter().filter(|decision| decision.keeps());
+    let kept = decisions.into_iter().filter(Decision::keeps);
     kept.map(|decision| decision.id).collect()
 }
 
@@ -290,7 +290,9 @@ async fn bring_and_commit(
     }
     // Once the manifest may be there, nothing cuts this short.
     let committed = lock.commit(id, &brought?).await;
-    committed.map_err(|source| Error::Commit { source })?;
+    committed.map_err(|source| Error::Commit {
+        source: Box::new(source),
+    })?;
     Ok(Done::Copied)
 }
 

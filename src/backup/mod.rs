@@ -231,10 +231,9 @@ impl Run<'_> {
             after,
             interrupt: self.request.interrupt,
         };
-        match limits.bound(self.work()).await? {
-            Some(streamed) => self.settle(streamed, limits).await,
-            // Every repository has failed, and said why.
-            None => {}
+        // Otherwise every repository has failed, and said why.
+        if let Some(streamed) = limits.bound(self.work()).await? {
+            self.settle(streamed, limits).await;
         }
         Ok(())
     }

@@ -156,11 +156,11 @@ pub(super) fn open_folder(config: &Config, mode: Mode) -> Result<(ClusterName, F
     Ok((cluster, folder))
 }
 
+/// What a repository is called and where it lies, and the cluster's folder in it or why it cannot be opened.
+pub(super) type Opened<'a> = (&'a config::Repository, Result<Folder, Failure>);
+
 /// The cluster's folder in every repository, in the order of the configuration, or why one of them cannot be opened.
-pub(super) fn open_folders(
-    config: &Config,
-    mode: Mode,
-) -> Result<Vec<(&config::Repository, Result<Folder, Failure>)>, Failure> {
+pub(super) fn open_folders(config: &Config, mode: Mode) -> Result<Vec<Opened<'_>>, Failure> {
     let cluster = config.cluster.folder()?;
     let open = |settings| {
         let repository = Repository::open(settings, mode)?;

@@ -164,7 +164,9 @@ fn rule(answer: &str) -> Option<String> {
     let one = |tag: &str| all_between(answer, tag).into_iter().next();
     let mode = one("<Mode>")?;
     let period = match (one("<Days>"), one("<Years>")) {
+        (Some(one), _) if one == "1" => "1 day".to_owned(),
         (Some(days), _) => format!("{days} days"),
+        (None, Some(one)) if one == "1" => "1 year".to_owned(),
         (None, Some(years)) => format!("{years} years"),
         (None, None) => return None,
     };

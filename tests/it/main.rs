@@ -110,6 +110,7 @@ mod store_disk;
 mod store_faults;
 mod store_fetch;
 mod store_forgery;
+mod store_keeps;
 mod store_kills;
 mod store_locks;
 mod store_outages;

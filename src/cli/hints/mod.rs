@@ -327,7 +327,7 @@ fn copy_exit(error: &copy::Error) -> (Exit, &'static str) {
         copy::Error::Catalog { source, .. } => catalog_exit(source),
         copy::Error::Lock { source } => lock_exit(source),
         copy::Error::Repository { source } => repository_exit(source),
-        copy::Error::Commit { source } => match source {
+        copy::Error::Commit { source } => match source.as_ref() {
             CommitError::Lock { source } => lock_exit(source),
             CommitError::Store { source } => repository_exit(source),
             CommitError::ReadBack { .. } => (Exit::Damaged, CHANGES),
