@@ -62,6 +62,12 @@ pub struct Verification {
     pub findings: Vec<Finding>,
 }
 
+/// Whether an object of this name, beside a manifest, is the record of a verification.
+#[must_use]
+pub fn is_verification(name: &str) -> bool {
+    name.starts_with(VERIFICATION)
+}
+
 impl Verification {
     /// The name that a record gets beside the manifest.
     #[must_use]

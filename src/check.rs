@@ -177,7 +177,24 @@ pub async fn check_repository(
         "{}: an object was written, read, listed and removed",
         folder.repository().url()
     ));
+    report_protection(folder, report).await;
     Ok(())
+}
+
+/// Says what the bucket does with what is removed: it decides what a prune frees, and when.
+async fn report_protection(folder: &Folder, report: &mut Report) {
+    let protection = folder.protection().await;
+    let url = folder.repository().url();
+    if protection.versions {
+        report.pass(format!(
+            "{url}: the bucket keeps old versions: what prune removes is hidden, and frees space once a lifecycle rule of the bucket removes old versions"
+        ));
+    }
+    if let Some(rule) = protection.locks {
+        report.pass(format!(
+            "{url}: the bucket locks every new object ({rule}): prune keeps a backup until its lock has ended"
+        ));
+    }
 }
 
 async fn try_probe(

@@ -11,6 +11,7 @@ pub mod certs;
 pub mod check;
 pub mod codec;
 pub mod config;
+pub mod copy;
 pub mod datadir;
 pub mod drill;
 pub mod etcd;

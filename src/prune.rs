@@ -10,7 +10,7 @@ use crate::catalog::{self, Catalog, Orphan, PIN};
 use crate::id::{BackupId, ClusterId};
 use crate::manifest::MANIFEST;
 use crate::progress::{Event, Progress};
-use crate::repository::{self, Folder, Holder, LockError, LockRecord, TemporaryFile};
+use crate::repository::{self, Folder, Holder, LockError, LockRecord, Locked, TemporaryFile};
 use crate::retention::{Decision, Policy, decide};
 
 /// An orphan younger than this may be a backup on its way.
@@ -50,6 +50,8 @@ pub struct Plan {
     pub orphans: Vec<Orphan>,
     /// Temporary files of interrupted writes, old enough to go.
     pub temporary: Vec<TemporaryFile>,
+    /// Whether the bucket keeps old versions: what is removed is then hidden, and its bytes stay.
+    pub versions_stay: bool,
 }
 
 impl Plan {
@@ -78,6 +80,8 @@ pub enum Scope {
 
 /// Plans what the policy says of a folder.
 ///
+/// What the store itself locks stays, with that as its reason: removing it would free nothing.
+///
 /// # Errors
 /// If the policy keeps nothing at all, or the catalog cannot be read.
 pub async fn plan(
@@ -93,12 +97,16 @@ pub async fn plan(
         .await
         .map_err(|source| Error::Catalog { source })?;
     let newest = catalog.backups.first().map(|b| b.manifest.cluster_id);
-    let decisions = match (scope, newest) {
+    let mut decisions = match (scope, newest) {
         (Scope::Cluster(id), _) | (Scope::Newest, Some(id)) => {
             decide(policy, &catalog.candidates(), id, now)
         }
         (Scope::Newest, None) => Vec::new(),
     };
+    let protection = folder.protection().await;
+    if protection.versions {
+        respect_locks(folder, &catalog, &mut decisions, now).await;
+    }
     let old = |modified: DateTime<Utc>| now - modified > GRACE;
     let temporary = folder
         .temporary_files()
@@ -114,7 +122,32 @@ pub async fn plan(
             .into_iter()
             .filter(|file| old(file.modified))
             .collect(),
+        versions_stay: protection.versions,
     })
+}
+
+/// Keeps the backups whose data the store locks. There is no Object Lock without versions.
+async fn respect_locks(
+    folder: &Folder,
+    catalog: &Catalog,
+    decisions: &mut [Decision],
+    now: DateTime<Utc>,
+) {
+    for decision in decisions.iter_mut().filter(|decision| !decision.keeps()) {
+        let backup = catalog.backups.iter().find(|b| *b.id() == decision.id);
+        let Some(backup) = backup else { continue };
+        let reason = match folder.locked(&backup.object_key()).await {
+            Some(Locked::Until(until)) if until > now => {
+                format!(
+                    "locked by the store until {}",
+                    until.format("%Y-%m-%d %H:%M UTC")
+                )
+            }
+            Some(Locked::Held) => "held by the store until its legal hold ends".to_owned(),
+            _ => continue,
+        };
+        decision.reasons.push(reason);
+    }
 }
 
 /// What a prune needs besides its plan.

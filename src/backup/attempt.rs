@@ -5,50 +5,54 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::prove::{Proof, prove};
+use super::place::Place;
+use super::settle::Streamed;
 use super::{Error, Run};
 use crate::codec::Encoded;
 use crate::etcd::{self, Candidate, Choice, Member, MemberStatus};
 use crate::id::Revision;
-use crate::manifest::{self, DATA, Finding, MANIFEST, Manifest};
+use crate::manifest::Finding;
 use crate::progress::told;
 
 /// How long a member may take to answer a call that it should answer at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A member that we are connected to, and what it read for the whole cluster.
-struct Ready {
-    candidate: Candidate,
+pub(super) struct Ready {
+    pub(super) candidate: Candidate,
     member: Member,
     /// The revision of a linearizable read; `None` without quorum.
-    linearizable: Option<Revision>,
+    pub(super) linearizable: Option<Revision>,
 }
 
 impl Run<'_> {
     pub(super) async fn try_candidates(
         &mut self,
         choice: Choice,
-        members: &[MemberStatus],
-    ) -> Result<Manifest, Error> {
+        members: Vec<MemberStatus>,
+    ) -> Result<Option<Streamed>, Error> {
         let mut ready = self.connect(choice.candidates).await?;
         // With a single member there is no other to turn to; a broken stream deserves a second try all the same.
         let attempts = ready.len().max(2);
         let mut last = None;
         for attempt in 0..attempts {
             let index = attempt % ready.len();
-            let failure = match self.attempt(&mut ready[index], members).await {
-                Ok(manifest) => return Ok(manifest),
+            let failure = match self.attempt(&mut ready[index]).await {
+                Ok(encoded) => {
+                    let ready = ready.swap_remove(index);
+                    return Ok(encoded.map(|encoded| Streamed {
+                        ready,
+                        members,
+                        encoded,
+                    }));
+                }
                 Err(error) => error,
             };
             if !another_member_may_do_better(&failure) {
                 return Err(failure);
             }
-            if let Some(upload) = self.upload.take() {
-                upload
-                    .abort()
-                    .await
-                    .map_err(|source| Error::Repository { source })?;
-            }
+            let begin_anew = async |place: &mut Place<'_>| place.begin_anew().await;
+            self.places.in_all(begin_anew).await;
             if attempt + 1 < attempts {
                 self.find(Finding::warning("attempt-failed", told(&failure)));
             }
@@ -110,11 +114,8 @@ impl Run<'_> {
         Ok(without)
     }
 
-    async fn attempt(
-        &mut self,
-        ready: &mut Ready,
-        members: &[MemberStatus],
-    ) -> Result<Manifest, Error> {
+    /// Streams from one member; gives `None` if no repository is left that would take it.
+    async fn attempt(&mut self, ready: &mut Ready) -> Result<Option<Encoded>, Error> {
         let status = ready.candidate.status.clone();
         self.stage(&format!(
             "streaming a snapshot from {} ({}): {}",
@@ -128,7 +129,9 @@ impl Run<'_> {
         {
             ready.linearizable = Some(revision);
         }
-        let encoded = self.transfer(&ready.member).await?;
+        let Some(encoded) = self.transfer(&ready.member).await? else {
+            return Ok(None);
+        };
         let snapshot = encoded.plain.facts.revision;
         if let Some(linearizable) = ready.linearizable.filter(|revision| *revision > snapshot) {
             return Err(Error::Stale {
@@ -137,83 +140,7 @@ impl Run<'_> {
                 linearizable,
             });
         }
-        self.stage(match self.request.read_back {
-            true => "reading the stored object back",
-            false => "storing the rest",
-        });
-        let proof = prove(self.request.access, &status, members, &encoded);
-        let (stored, proof) = tokio::join!(self.upload_proven(&encoded), proof);
-        stored?;
-        for finding in &proof.findings {
-            self.find(finding.clone());
-        }
-        Ok(self.manifest(ready, &encoded, &proof))
-    }
-
-    fn manifest(&self, ready: &Ready, encoded: &Encoded, proof: &Proof) -> Manifest {
-        let status = &ready.candidate.status;
-        let facts = &encoded.plain.facts;
-        let completed_at = (self.request.now)();
-        let proven = self.request.read_back;
-        Manifest {
-            format: manifest::FORMAT,
-            etcdrx_version: env!("CARGO_PKG_VERSION").to_owned(),
-            id: self.id.clone(),
-            cluster: self.request.cluster.clone(),
-            cluster_id: status.cluster_id,
-            member_id: status.member_id,
-            member_name: status.name.clone(),
-            endpoint: status.endpoint.clone(),
-            member_choice: ready.candidate.because.clone(),
-            etcd_version: status.version.clone(),
-            storage_version: facts.storage_version.clone(),
-            revision: facts.revision,
-            compact_revision: facts.compact_revision,
-            raft_index: facts.consistent_index.unwrap_or(status.applied_index),
-            raft_term: facts.term.unwrap_or(status.raft_term),
-            quorum: ready.linearizable.is_some(),
-            linearizable_revision: ready.linearizable,
-            started_at: self.started_at,
-            completed_at,
-            db_size_bytes: encoded.plain.db_size_bytes,
-            stored_size_bytes: encoded.stored.size_bytes,
-            snapshot_sha256: encoded.plain.sha256,
-            stored_sha256: encoded.stored.sha256,
-            object: DATA.to_owned(),
-            compression: "zstd".to_owned(),
-            encryption: None,
-            hashkv: proof.hashkv,
-            keys: encoded.deep.as_ref().ok().map(|surveyed| surveyed.keys),
-            verified_at: proven.then_some(completed_at),
-            verified_how: proven.then(|| "read-back".to_owned()),
-            findings: self.findings.clone(),
-        }
-    }
-
-    /// Writes the manifest, which makes the backup exist, and reads it back.
-    pub(super) async fn commit(&mut self, manifest: &Manifest) -> Result<(), Error> {
-        let repository = |source| Error::Repository { source };
-        let lock = |source| Error::Lock { source };
-        self.lock.confirm().await.map_err(lock)?;
-        // From here on the data may belong to a backup that exists: it is not to be removed any more.
-        self.upload = None;
-        let key = format!("{}/{MANIFEST}", self.id);
-        let json = manifest.to_json();
-        let folder = self.request.folder;
-        folder
-            .create(&key, json.clone())
-            .await
-            .map_err(repository)?;
-        let found = folder.read(&key).await.map_err(repository)?;
-        let held = self.lock.confirm().await.map_err(lock);
-        if found == json && held.is_ok() {
-            return Ok(());
-        }
-        // A record that reads differently, or whose data another run may be sweeping away, is not to be listed.
-        folder.remove(&key).await.map_err(repository)?;
-        held.and(Err(Error::ManifestReadBack {
-            id: self.id.clone(),
-        }))
+        Ok(Some(encoded))
     }
 }
 
@@ -228,6 +155,8 @@ fn another_member_may_do_better(failure: &Error) -> bool {
         | Error::AllFailed { .. }
         | Error::ReadBack { .. }
         | Error::ManifestReadBack { .. }
+        | Error::Silent { .. }
+        | Error::Nowhere { .. }
         | Error::TimedOut { .. }
         | Error::Interrupted => false,
     }

@@ -1,22 +1,26 @@
 //! Takes a backup: from the right member, proven while it streams, committed last.
 
 mod attempt;
+mod place;
 mod prove;
+mod settle;
 mod transfer;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use self::place::{Place, Places};
+use self::settle::Streamed;
 use crate::catalog::{self, Catalog};
 use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
 use crate::id::{BackupId, ClusterId, ClusterName, Digest, Revision};
 use crate::manifest::{Finding, Manifest};
 use crate::progress::{Event, Progress, told};
-use crate::repository::{self, Folder, Holder, Lock, LockError, LockRecord, Upload};
+use crate::repository::{self, Folder, Holder, LockError, LockRecord};
 use crate::{codec, config};
 
 /// How long each endpoint may take to say how it is.
@@ -78,6 +82,17 @@ pub enum Error {
     #[error("the manifest of {id} reads back differently from how it was written")]
     ManifestReadBack { id: BackupId },
 
+    /// One repository takes nothing while another one does: the backup goes on without it.
+    #[error(
+        "the repository took nothing for {} while another one did",
+        humantime::format_duration(*.after)
+    )]
+    Silent { after: Duration },
+
+    /// There are several repositories, and not one has the backup.
+    #[error("no repository took the backup: {}", list(.failures))]
+    Nowhere { failures: Vec<(String, Error)> },
+
     /// The time for the whole backup is up.
     #[error("the backup was not done within {}", humantime::format_duration(*.after))]
     TimedOut { after: Duration },
@@ -87,14 +102,19 @@ pub enum Error {
     Interrupted,
 }
 
+fn list(failures: &[(String, Error)]) -> String {
+    let told = |(label, error): &(String, Error)| format!("{label}: {}", told(error));
+    failures.iter().map(told).collect::<Vec<_>>().join("; ")
+}
+
 /// Everything that a backup needs.
 pub struct Request<'a> {
     /// The cluster's folder-name.
     pub cluster: &'a ClusterName,
     /// The way to its members.
     pub access: &'a Access,
-    /// Where it goes.
-    pub folder: &'a Folder,
+    /// Where it goes: the cluster's folder in each repository.
+    pub folders: &'a [Folder],
     /// How it is taken.
     pub settings: &'a config::Backup,
     /// Whether the stored object is read back whole before the manifest is written.
@@ -109,45 +129,48 @@ pub struct Request<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// Takes one backup and returns its manifest, once it is committed and read back.
+/// A backup that exists in one repository at the least.
+#[derive(Debug)]
+pub struct Taken {
+    /// What became of it in each repository, in the order of the request's folders.
+    ///
+    /// The manifests differ in nothing but the times at which each copy was proven.
+    pub places: Vec<Result<Manifest, Error>>,
+}
+
+impl Taken {
+    /// The manifest in the first repository that has the backup.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        let mut manifests = self.places.iter().flatten();
+        manifests.next().expect("it exists in one at the least")
+    }
+}
+
+/// Takes one backup, from one stream into all repositories, and returns once it is committed and read back.
 ///
 /// Nothing is listed before. Whatever fails or interrupts the work, the upload is aborted and the lock given back; what
 /// a killed process leaves is swept by the next run. A backup that was taken in doubtful circumstances (no quorum,
 /// members that disagree) is kept and says so in its findings.
 ///
+/// Each repository has a lock, a read-back and a commit of its own: one that fails, or holds the others up for twice
+/// `stall_timeout`, is left out, and what the others have stays.
+///
 /// # Errors
-/// If there is no new backup.
-pub async fn backup(request: &Request<'_>) -> Result<Manifest, Error> {
+/// If there is no new backup in any of them.
+pub async fn backup(request: &Request<'_>) -> Result<Taken, Error> {
     let started_at = (request.now)();
-    let id = BackupId::new(started_at, rand::random());
-    let record = LockRecord {
-        operation: "backup".to_owned(),
-        holder: Holder::this_process(),
-        started_at,
-        backup: Some(id.clone()),
-        upload: None,
-    };
-    let locking = request
-        .folder
-        .lock(record, rand::random(), request.now, request.wait);
-    let lock = tokio::select! {
-        lock = locking => lock.map_err(|source| Error::Lock { source })?,
-        () = request.interrupt.cancelled() => return Err(Error::Interrupted),
-    };
     let mut run = Run {
         request,
-        id,
+        id: BackupId::new(started_at, rand::random()),
         started_at,
-        lock,
-        upload: None,
+        places: Places::new(request),
         findings: Vec::new(),
     };
-    let result = match run.bounded().await {
-        // Neither a signal nor the time limit cuts this in two: who says that nothing was committed must be right.
-        Ok(manifest) => run.commit(&manifest).await.map(|()| manifest),
-        Err(error) => Err(error),
-    };
-    run.end(result).await
+    run.lock().await;
+    let result = run.proceed().await;
+    run.places.end().await;
+    result.and_then(|()| run.places.into_outcome())
 }
 
 /// One backup on its way.
@@ -155,46 +178,68 @@ struct Run<'a> {
     request: &'a Request<'a>,
     id: BackupId,
     started_at: DateTime<Utc>,
-    lock: Lock,
-    /// What is to be aborted if the run fails; empty again once the manifest may have been written.
-    upload: Option<Upload>,
+    places: Places<'a>,
     findings: Vec<Finding>,
 }
 
-impl Run<'_> {
-    async fn bounded(&mut self) -> Result<Manifest, Error> {
-        let after = self.request.settings.timeout;
-        let interrupt = self.request.interrupt;
+/// What may end the work before its commit.
+#[derive(Clone, Copy)]
+struct Limits<'a> {
+    end: Instant,
+    after: Duration,
+    interrupt: &'a CancellationToken,
+}
+
+impl Limits<'_> {
+    async fn bound<T>(self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
-            result = timeout(after, self.work()) => match result {
+            result = timeout_at(self.end, work) => match result {
                 Ok(result) => result,
-                Err(_) => Err(Error::TimedOut { after }),
+                Err(_) => Err(Error::TimedOut { after: self.after }),
             },
-            () = interrupt.cancelled() => Err(Error::Interrupted),
+            () = self.interrupt.cancelled() => Err(Error::Interrupted),
         }
     }
+}
 
-    /// Cleans up, whatever happened.
-    async fn end(mut self, result: Result<Manifest, Error>) -> Result<Manifest, Error> {
-        if let Some(upload) = self.upload.take()
-            && let Err(error) = upload.abort().await
-        {
-            tracing::warn!(
-                error = told(&error),
-                "cannot abort the upload; a later run sweeps it"
-            );
-        }
-        let released = self.lock.release().await;
-        if let Err(error) = released {
-            tracing::warn!(
-                error = told(&error),
-                "cannot release the lock; it expires in two minutes"
-            );
-        }
-        result
+impl Run<'_> {
+    async fn lock(&mut self) {
+        let record = LockRecord {
+            operation: "backup".to_owned(),
+            holder: Holder::this_process(),
+            started_at: self.started_at,
+            backup: Some(self.id.clone()),
+            upload: None,
+        };
+        let request = self.request;
+        let locking = async |place: &mut Place<'_>| place.lock(&record, request).await;
+        self.places.in_all(locking).await;
     }
 
-    async fn work(&mut self) -> Result<Manifest, Error> {
+    /// Everything behind the locks. Neither a signal nor the time limit cuts a commit in two: who says that nothing was
+    /// committed must be right.
+    async fn proceed(&mut self) -> Result<(), Error> {
+        if self.request.interrupt.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        if !self.places.any_left() {
+            return Ok(());
+        }
+        let after = self.request.settings.timeout;
+        let limits = Limits {
+            end: Instant::now() + after,
+            after,
+            interrupt: self.request.interrupt,
+        };
+        // Otherwise every repository has failed, and said why.
+        if let Some(streamed) = limits.bound(self.work()).await? {
+            self.settle(streamed, limits).await;
+        }
+        Ok(())
+    }
+
+    /// Streams one snapshot into all repositories; nothing shows there yet.
+    async fn work(&mut self) -> Result<Option<Streamed>, Error> {
         self.notice_clocks_and_store();
         self.stage("asking every member how it is");
         let members = self.members().await?;
@@ -204,8 +249,8 @@ impl Run<'_> {
             let message = format!("{} is not used: {}", refused.endpoint, refused.why);
             self.find(Finding::warning("member-unfit", message));
         }
-        self.same_cluster_as_before(choice.cluster_id).await?;
-        self.try_candidates(choice, &members).await
+        self.same_cluster_as_before(choice.cluster_id).await;
+        self.try_candidates(choice, members).await
     }
 
     /// Asks every endpoint; those that do not answer are findings as long as one does.
@@ -229,52 +274,22 @@ impl Run<'_> {
     }
 
     /// Holds the cluster's id against the backups that are there.
-    async fn same_cluster_as_before(&mut self, ours: ClusterId) -> Result<(), Error> {
-        let catalog = Catalog::load(self.request.folder)
-            .await
-            .map_err(|source| Error::Catalog { source })?;
-        if let Some(theirs) = catalog.alternates_with(ours) {
-            // Somebody's mistake must not leave this cluster without backups.
-            let message = format!(
-                "the folder holds newer backups of another cluster ({theirs}) beside those of this one ({ours}): give each cluster a name of its own, and look before you restore `latest`"
-            );
-            self.find(Finding::error("folder-shared", message));
-            return Ok(());
-        }
-        let Some(newest) = catalog.backups.first() else {
-            return Ok(());
+    async fn same_cluster_as_before(&mut self, ours: ClusterId) {
+        let load = async |place: &mut Place<'_>| {
+            let catalog = Catalog::load(place.folder).await;
+            catalog.map_err(|source| Error::Catalog { source })
         };
-        let before = newest.manifest.cluster_id;
-        if before != ours {
-            let message = format!(
-                "the cluster's id was {before} and is {ours}: it was restored or made anew, or this is another cluster's folder"
-            );
-            self.find(Finding::warning("cluster-id-changed", message));
+        for catalog in self.places.in_all(load).await {
+            for finding in doubts(&catalog, ours, self.started_at) {
+                self.find(finding);
+            }
         }
-        if newest.id().started_at() > self.started_at {
-            let message = format!(
-                "the newest backup {} lies in this clock's future: clocks disagree, and `latest` is not the newest",
-                newest.id()
-            );
-            self.find(Finding::error("clock-behind", message));
-        }
-        Ok(())
     }
 
-    /// Tells what taking the lock taught about clocks and about the store.
+    /// Tells what taking the locks taught about clocks and about the stores.
     fn notice_clocks_and_store(&mut self) {
-        let ahead = self.lock.store_clock_ahead.num_seconds();
-        if ahead.abs() > 30 {
-            let way = if ahead > 0 { "ahead of" } else { "behind" };
-            let message = format!(
-                "the store's clock is {} seconds {way} this machine's: backup times may be wrong",
-                ahead.abs()
-            );
-            self.find(Finding::warning("clock-skew", message));
-        }
-        if !self.lock.puts_if_absent {
-            let message = "the store cannot create an object only if absent; locks and random ids keep writers apart";
-            self.find(Finding::warning("no-put-if-absent", message));
+        for finding in self.places.noticed() {
+            self.find(finding);
         }
     }
 
@@ -282,10 +297,43 @@ impl Run<'_> {
         self.request.progress.event(Event::Stage(text.to_owned()));
     }
 
-    /// Keeps a finding for the manifest and tells it at once.
+    /// Keeps a finding for the manifest and tells it at once; two repositories may give the same one.
     fn find(&mut self, finding: Finding) {
+        if self.findings.contains(&finding) {
+            return;
+        }
         let message = finding.message.clone();
         self.request.progress.event(Event::Warning(message));
         self.findings.push(finding);
     }
+}
+
+/// What the earlier backups of a folder make doubtful.
+fn doubts(catalog: &Catalog, ours: ClusterId, started_at: DateTime<Utc>) -> Vec<Finding> {
+    if let Some(theirs) = catalog.alternates_with(ours) {
+        // Somebody's mistake must not leave this cluster without backups.
+        let message = format!(
+            "the folder holds newer backups of another cluster ({theirs}) beside those of this one ({ours}): give each cluster a name of its own, and look before you restore `latest`"
+        );
+        return vec![Finding::error("folder-shared", message)];
+    }
+    let Some(newest) = catalog.backups.first() else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    let before = newest.manifest.cluster_id;
+    if before != ours {
+        let message = format!(
+            "the cluster's id was {before} and is {ours}: it was restored or made anew, or this is another cluster's folder"
+        );
+        findings.push(Finding::warning("cluster-id-changed", message));
+    }
+    if newest.id().started_at() > started_at {
+        let message = format!(
+            "the newest backup {} lies in this clock's future: clocks disagree, and `latest` is not the newest",
+            newest.id()
+        );
+        findings.push(Finding::error("clock-behind", message));
+    }
+    findings
 }

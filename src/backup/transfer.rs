@@ -1,14 +1,15 @@
-//! The bytes' way: from the member through the encoder into the store, and back once more as proof.
+//! The bytes' way: from the member through the encoder into the stores.
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::place::{Place, Places};
 use super::{Error, Run};
-use crate::codec::{self, Encoded, Level, Options, Sha256};
+use crate::codec::{self, Encoded, Level, Options};
 use crate::config::CompressionLevel;
-use crate::etcd::Member;
+use crate::etcd::{self, Member};
 use crate::manifest::DATA;
-use crate::repository::{Lock, Upload};
 
 /// How many frames wait between the stream and the encoder, at most.
 const FRAMES: usize = 1;
@@ -16,8 +17,8 @@ const FRAMES: usize = 1;
 const PIECES: usize = 8;
 
 impl Run<'_> {
-    /// Streams one snapshot into the store; nothing shows there yet.
-    pub(super) async fn transfer(&mut self, member: &Member) -> Result<Encoded, Error> {
+    /// Streams one snapshot into the stores; nothing shows there yet. Gives `None` if no store is left that would take it.
+    pub(super) async fn transfer(&mut self, member: &Member) -> Result<Option<Encoded>, Error> {
         let settings = self.request.settings;
         let options = Options {
             level: match settings.compression_level {
@@ -30,13 +31,9 @@ impl Run<'_> {
             .snapshot(settings.stall_timeout)
             .await
             .map_err(|source| Error::Etcd { source })?;
-        let upload = self
-            .request
-            .folder
-            .upload(&format!("{}/{DATA}", self.id))
-            .await
-            .map_err(|source| Error::Repository { source })?;
-        let upload = self.upload.insert(upload);
+        let key = format!("{}/{DATA}", self.id);
+        let begin = async |place: &mut Place<'_>| place.begin(&key).await;
+        self.places.in_all(begin).await;
 
         let (blocks, input) = mpsc::channel(FRAMES);
         let (output, pieces) = mpsc::channel(PIECES);
@@ -44,9 +41,9 @@ impl Run<'_> {
         let moved = tokio::try_join!(
             async {
                 let received = snapshot.into_blocks(blocks, self.request.progress).await;
-                received.map_err(|failure| failure.map(|source| Error::Etcd { source }))
+                received.map_err(|failure| failure.map_or(Stop::Encoder, Stop::Etcd))
             },
-            store(pieces, upload, &self.lock),
+            spread(pieces, &mut self.places),
         );
         let encoded = encoder.await.expect("the encoder does not panic");
         let damaged = |source| Error::Damaged {
@@ -54,63 +51,34 @@ impl Run<'_> {
             source,
         };
         match moved {
-            Ok(_) => encoded.map_err(damaged),
+            Ok(_) => encoded.map(Some).map_err(damaged),
             // The stream's end was closed by the encoder: its own reason is the one that counts.
-            Err(None) => Err(damaged(encoded.err().unwrap_or(codec::Error::Abandoned))),
-            Err(Some(error)) => Err(error),
+            Err(Stop::Encoder) => Err(damaged(encoded.err().unwrap_or(codec::Error::Abandoned))),
+            Err(Stop::Etcd(source)) => Err(Error::Etcd { source }),
+            Err(Stop::NoStore) => Ok(None),
         }
-    }
-
-    /// Makes the data object appear and, unless told not to, reads all of it back.
-    pub(super) async fn upload_proven(&mut self, encoded: &Encoded) -> Result<(), Error> {
-        let repository = |source| Error::Repository { source };
-        let upload = self.upload.as_mut().expect("a transfer came before");
-        upload.finish().await.map_err(repository)?;
-        if !self.request.read_back {
-            return Ok(());
-        }
-        let mut stored = self
-            .request
-            .folder
-            .open(upload.key())
-            .await
-            .map_err(repository)?;
-        let mut sha256 = Sha256::default();
-        let mut found_bytes = 0;
-        while let Some(bytes) = stored.next().await.map_err(repository)? {
-            sha256.update(&bytes);
-            found_bytes += bytes.len() as u64;
-        }
-        let found = sha256.finish();
-        let sent = encoded.stored;
-        if found != sent.sha256 || found_bytes != sent.size_bytes {
-            return Err(Error::ReadBack {
-                sent: sent.sha256,
-                sent_bytes: sent.size_bytes,
-                found,
-                found_bytes,
-            });
-        }
-        Ok(())
     }
 }
 
-/// Moves what the encoder gives into the store; the lock learns of an upload that would have to be aborted.
-async fn store(
-    mut pieces: mpsc::Receiver<bytes::Bytes>,
-    upload: &mut Upload,
-    lock: &Lock,
-) -> Result<(), Option<Error>> {
-    let mut noted = false;
-    while let Some(piece) = pieces.recv().await {
-        let written = upload.write(piece).await;
-        if let (false, Some(id)) = (noted, upload.id()) {
-            noted = true;
-            lock.note_upload(upload.key(), id)
-                .await
-                .map_err(|source| Some(Error::Lock { source }))?;
-        }
-        written.map_err(|source| Some(Error::Repository { source }))?;
+/// Why bytes move no further.
+enum Stop {
+    /// The encoder gave up.
+    Encoder,
+    /// The member did.
+    Etcd(etcd::Error),
+    /// The last of the stores did.
+    NoStore,
+}
+
+/// Moves what the encoder gives into every store, all in step: no store is further ahead of another than what each has
+/// on its way, and so memory stays bounded.
+async fn spread(mut pieces: mpsc::Receiver<Bytes>, places: &mut Places<'_>) -> Result<(), Stop> {
+    while places.any_left() {
+        let Some(piece) = pieces.recv().await else {
+            return Ok(());
+        };
+        let write = async |place: &mut Place<'_>| place.write(piece.clone()).await;
+        places.in_all(write).await;
     }
-    Ok(())
+    Err(Stop::NoStore)
 }

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use etcdrx::id::ClusterId;
 
 use super::certs::CertsCommand;
+use super::copy::CopyArgs;
 use super::diagnose::DiagnoseArgs;
 use super::drill::DrillCommand;
 use super::node::NodeCommand;
@@ -107,8 +108,8 @@ pub(crate) struct RepositoryArgs {
     // Not a doc comment: these are no links.
     #[arg(
         long,
-        value_name = "URL",
-        help = "Where the backups live: file:///path, s3://bucket/prefix, gs://, az://, https:// (WebDAV)"
+        value_name = "URL|NAME",
+        help = "Where the backups live: file:///path, s3://bucket/prefix, gs://, az://, https:// (WebDAV); or the name of one of several"
     )]
     pub(crate) repository: Option<String>,
 
@@ -138,6 +139,8 @@ pub(crate) enum Command {
     Pin(PinArgs),
     /// End the exemption of a backup
     Unpin(PinArgs),
+    /// Bring backups from one repository into another that lacks them
+    Copy(CopyArgs),
     /// Write a backup's snapshot file, decoded and verified
     Fetch(FetchArgs),
     /// Make data directories that etcd boots from a backup or a snapshot file

@@ -9,14 +9,14 @@ use etcdrx::manifest::Manifest;
 use etcdrx::notify::{Heartbeat, Metrics};
 use etcdrx::progress::told;
 use etcdrx::prune;
-use etcdrx::repository::Mode;
 use toml::Value;
 
 use super::Outcome;
 use super::args::BackupArgs;
-use super::context::{Context, now, open_access, open_folder};
+use super::context::{Context, now, open_access};
 use super::failure::{Exit, Failure};
 use super::print;
+use super::whereabouts::Whereabouts;
 
 pub(super) async fn run(context: &Context<'_>, args: &BackupArgs) -> Outcome {
     let config =
@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context<'_>, args: &BackupArgs) -> Outcome {
     tell_heartbeat(context, heartbeat.as_ref(), &result).await;
     let taken = result?;
     // The backup exists, and that was said first.
-    taken.prune.map_or(Ok(taken.exit), Err)
+    taken.failure.map_or(Ok(taken.exit), Err)
 }
 
 fn flags(layers: Layers, args: &BackupArgs) -> Layers {
@@ -47,8 +47,10 @@ fn flags(layers: Layers, args: &BackupArgs) -> Layers {
 struct Taken {
     manifest: Manifest,
     exit: Exit,
-    /// Why the prune after it failed.
-    prune: Option<Failure>,
+    /// The names of the repositories that have it now.
+    present: Vec<String>,
+    /// What failed though the backup exists: a repository that has it not, or the prune after it.
+    failure: Option<Failure>,
 }
 
 async fn take(
@@ -59,11 +61,11 @@ async fn take(
 ) -> Result<Taken, Failure> {
     let screen = context.screen;
     let access = open_access(config)?;
-    let (_, folder) = open_folder(config, Mode::Create)?;
+    let mut whereabouts = Whereabouts::open(context, config)?;
     let request = Request {
         cluster,
         access: &access,
-        folder: &folder,
+        folders: &whereabouts.folders(),
         settings: &config.backup,
         read_back: !args.no_read_back,
         wait: args.wait,
@@ -71,61 +73,74 @@ async fn take(
         interrupt: &context.interrupt,
         progress: screen,
     };
-    let manifest = backup(&request).await?;
-    answer(context, &manifest, &folder);
-    if print::any_error(&manifest.findings) {
-        screen.findings(&manifest.findings);
+    let taken = backup(&request).await?;
+    let manifest = taken.manifest().clone();
+    whereabouts.learn(taken.places);
+    answer(context, &manifest, &whereabouts);
+    let mut taken = Taken {
+        exit: Exit::Done,
+        present: whereabouts.present(),
+        failure: whereabouts.failure(&manifest.id),
+        manifest,
+    };
+    if print::any_error(&taken.manifest.findings) {
+        screen.findings(&taken.manifest.findings);
         screen.note(match args.prune {
             true => "the backup is kept and marked with this; nothing was pruned",
             false => "the backup is kept and marked with this",
         });
-        return Ok(Taken {
-            manifest,
-            exit: Exit::Findings,
-            prune: None,
-        });
-    }
-    let mut taken = Taken {
-        manifest,
-        exit: Exit::Done,
-        prune: None,
-    };
-    if args.prune
-        && let Err(failure) = prune_after(context, args, config, &folder).await
+        taken.exit = Exit::Findings;
+    } else if args.prune
+        && let Err(failure) = prune_after(context, args, config, &whereabouts).await
     {
+        taken.failure.get_or_insert(failure);
+    }
+    if let Some(failure) = &taken.failure {
         taken.exit = failure.exit;
-        taken.prune = Some(failure);
     }
     Ok(taken)
 }
 
+/// Prunes where the new backup is; one repository that fails does not keep the others from it.
 async fn prune_after(
     context: &Context<'_>,
     args: &BackupArgs,
     config: &Config,
-    folder: &etcdrx::repository::Folder,
+    whereabouts: &Whereabouts<'_>,
 ) -> Result<(), Failure> {
-    let plan = prune::prune(&prune::Request {
-        folder,
-        policy: &config.retention,
-        scope: prune::Scope::Newest,
-        wait: args.wait,
-        now,
-        interrupt: &context.interrupt,
-        progress: &etcdrx::progress::Silent,
-    })
-    .await?;
-    let removed = plan.removals().count();
-    context
-        .screen
-        .note(&format!("pruned: {removed} backups removed"));
-    Ok(())
+    let mut result = Ok(());
+    for (settings, folder) in whereabouts.committed() {
+        let request = prune::Request {
+            folder,
+            policy: config.retention_of(settings),
+            scope: prune::Scope::Newest,
+            wait: args.wait,
+            now,
+            interrupt: &context.interrupt,
+            progress: &etcdrx::progress::Silent,
+        };
+        match prune::prune(&request).await {
+            Ok(plan) => {
+                let removed = plan.removals().count();
+                let whose = whereabouts.prefix(folder);
+                context
+                    .screen
+                    .note(&format!("{whose}pruned: {removed} backups removed"));
+            }
+            Err(error) => result = result.and(Err(error.into())),
+        }
+    }
+    result
 }
 
-fn answer(context: &Context<'_>, manifest: &Manifest, folder: &etcdrx::repository::Folder) {
+fn answer(context: &Context<'_>, manifest: &Manifest, whereabouts: &Whereabouts<'_>) {
     let screen = context.screen;
     if screen.json {
-        screen.answer_json(&print::manifest_json(manifest, false));
+        let mut json = print::manifest_json(manifest, false);
+        if whereabouts.are_several() {
+            json["repositories"] = whereabouts.to_json();
+        }
+        screen.answer_json(&json);
         return;
     }
     let proof = match manifest.verified_at {
@@ -139,8 +154,7 @@ fn answer(context: &Context<'_>, manifest: &Manifest, folder: &etcdrx::repositor
         "backup {} of {}: {proof}\n  \
          member    {} ({}), {}\n  \
          revision  {}{}\n  \
-         size      {} in {} (zstd), {seconds:.1} s\n  \
-         where     {}/{}/{}",
+         size      {} in {} (zstd), {seconds:.1} s\n{}",
         manifest.id,
         manifest.cluster,
         if manifest.member_name.is_empty() {
@@ -156,9 +170,7 @@ fn answer(context: &Context<'_>, manifest: &Manifest, folder: &etcdrx::repositor
             .map_or_else(String::new, |keys| format!(", {keys} keys")),
         print::size(manifest.db_size_bytes),
         print::size(manifest.stored_size_bytes),
-        folder.repository().url().trim_end_matches('/'),
-        manifest.cluster,
-        manifest.id,
+        whereabouts.lines(manifest),
     ));
 }
 
@@ -195,7 +207,7 @@ async fn tell_heartbeat(
             heartbeat.success(&message).await
         }
         Ok(taken) => {
-            let why = match &taken.prune {
+            let why = match &taken.failure {
                 Some(failure) => failure.one_line(),
                 None => print::findings(&taken.manifest.findings),
             };
@@ -231,7 +243,14 @@ fn tell_metrics(
         "etcdrx_backup_last_duration_seconds",
         began.elapsed().as_secs_f64(),
     );
-    if let Ok(Taken { manifest, .. }) = result {
+    if let Ok(Taken {
+        manifest, present, ..
+    }) = result
+    {
+        for name in present {
+            let ended = manifest.completed_at.timestamp() as f64;
+            metrics.set_stored(name, ended);
+        }
         metrics.set(
             "etcdrx_backup_last_success_timestamp_seconds",
             manifest.completed_at.timestamp() as f64,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::args::CheckArgs;
-use super::context::{Context, now, open_access, open_folder};
+use super::context::{Context, now, open_access, open_folders};
 use super::failure::{Exit, Failure};
 use super::print;
 use super::upgrade;
@@ -21,25 +21,33 @@ pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
     let mut report = Report::default();
     check_cluster(&access, &config.backup.member, now(), &mut report).await;
     // What is wrong with the repository must not hide what was learnt of the cluster.
-    let tried = async {
-        let (_, folder) = open_folder(&config, Mode::Create)?;
-        check_repository(&folder, now, &mut report)
-            .await
-            .map_err(Failure::from)
-    };
-    if let Err(failure) = tried.await {
-        let mut message = failure.one_line();
-        for hint in &failure.hints {
-            message.push_str("; ");
-            message.push_str(hint);
+    for (settings, folder) in open_folders(&config, Mode::Create)? {
+        let tried = match folder {
+            Ok(folder) => check_repository(&folder, now, &mut report)
+                .await
+                .map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = tried {
+            let finding = unusable(settings.name.as_deref(), &failure);
+            report.findings.push(finding);
         }
-        report.findings.push(Finding::error("repository", message));
     }
     answer(context, &report);
     Ok(match print::any_error(&report.findings) {
         true => Exit::Findings,
         false => Exit::Done,
     })
+}
+
+fn unusable(name: Option<&str>, failure: &Failure) -> Finding {
+    let mut message = name.map_or_else(String::new, |name| format!("{name}: "));
+    message.push_str(&failure.one_line());
+    for hint in &failure.hints {
+        message.push_str("; ");
+        message.push_str(hint);
+    }
+    Finding::error("repository", message)
 }
 
 fn answer(context: &Context<'_>, report: &Report) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use etcdrx::catalog::Catalog;
-use etcdrx::config::{Config, Layers};
+use etcdrx::config::{self, Config, Layers};
 use etcdrx::etcd::Access;
 use etcdrx::id::ClusterName;
 use etcdrx::repository::{Folder, Mode, Repository};
@@ -128,8 +128,11 @@ fn text(value: Option<&String>) -> Option<Value> {
 
 impl Flags for Layers {
     fn repository(self, args: &RepositoryArgs) -> Self {
-        self.flag("repository", "url", text(args.repository.as_ref()))
-            .flag("cluster", "name", text(args.cluster.as_ref()))
+        self.wanted_repository(args.repository.as_deref()).flag(
+            "cluster",
+            "name",
+            text(args.cluster.as_ref()),
+        )
     }
 
     fn etcd(self, args: &EtcdArgs) -> Self {
@@ -148,9 +151,23 @@ impl Flags for Layers {
 /// The cluster's folder in the repository that the configuration names.
 pub(super) fn open_folder(config: &Config, mode: Mode) -> Result<(ClusterName, Folder), Failure> {
     let cluster = config.cluster.folder()?;
-    let repository = Repository::open(&config.repository, mode)?;
+    let repository = Repository::open(config.repository(), mode)?;
     let folder = repository.folder(&cluster);
     Ok((cluster, folder))
+}
+
+/// What a repository is called and where it lies, and the cluster's folder in it or why it cannot be opened.
+pub(super) type Opened<'a> = (&'a config::Repository, Result<Folder, Failure>);
+
+/// The cluster's folder in every repository, in the order of the configuration, or why one of them cannot be opened.
+pub(super) fn open_folders(config: &Config, mode: Mode) -> Result<Vec<Opened<'_>>, Failure> {
+    let cluster = config.cluster.folder()?;
+    let open = |settings| {
+        let repository = Repository::open(settings, mode)?;
+        Ok(repository.folder(&cluster))
+    };
+    let all = config.repositories.all().iter();
+    Ok(all.map(|settings| (settings, open(settings))).collect())
 }
 
 /// The way to the cluster's members.
@@ -158,11 +175,29 @@ pub(super) fn open_access(config: &Config) -> Result<Access, Failure> {
     Ok(Access::open(&config.cluster)?)
 }
 
-/// The catalog of the folder that the configuration names.
-pub(super) async fn open_catalog(config: &Config) -> Result<(Folder, Catalog), Failure> {
-    let (_, folder) = open_folder(config, Mode::Existing)?;
-    let catalog = Catalog::load(&folder).await?;
-    Ok((folder, catalog))
+/// The catalog of the folder that the configuration names: where there are several repositories, that in the first.
+pub(super) async fn open_catalog(
+    context: &Context<'_>,
+    config: &Config,
+) -> Result<(Folder, Catalog), Failure> {
+    let mut names = config.repositories.names().into_iter();
+    let first = names.next().unwrap_or_default();
+    let others = names.collect::<Vec<_>>().join(", ");
+    if !others.is_empty() {
+        context.screen.note(&format!(
+            "looking into {first}; --repository chooses another: {others}"
+        ));
+    }
+    let load = async {
+        let (_, folder) = open_folder(config, Mode::Existing)?;
+        let catalog = Catalog::load(&folder).await?;
+        Ok((folder, catalog))
+    };
+    load.await
+        .map_err(|failure: Failure| match others.is_empty() {
+            true => failure,
+            false => failure.or_another(first, &others),
+        })
 }
 
 /// Where recoveries and schedules are kept: the system's place where it can be written, else the user's own.

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::Path;
 
-use etcdrx::id::Revision;
+use etcdrx::id::{BackupId, Revision};
 use serde_json::{Value, json};
 
 /// The exit codes.
@@ -46,7 +46,7 @@ impl Exit {
 }
 
 /// Why a command failed, as a person is told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) message: String,
@@ -131,6 +131,58 @@ impl Failure {
     pub(super) fn cannot_write(path: &Path, source: &io::Error) -> Self {
         let message = format!("cannot write {}: {source}", path.display());
         Self::plain(Exit::Failed, message, "")
+    }
+
+    /// A backup that is not in every repository: `missed` says where not, and why.
+    pub(super) fn partial(id: &BackupId, present: &[String], missed: &[(String, Self)]) -> Self {
+        let names: Vec<&str> = missed.iter().map(|(name, _)| name.as_str()).collect();
+        let message = format!(
+            "the backup {id} is in {} and not in {}",
+            present.join(", "),
+            names.join(", ")
+        );
+        let (from, to) = (present.first(), names.first());
+        let hint = match (from, to) {
+            (Some(from), Some(to)) => {
+                format!("once it answers, `etcdrx copy --from {from} --to {to}` brings it there")
+            }
+            _ => String::new(),
+        };
+        let mut failure = Self::plain(Exit::Failed, message, &hint);
+        failure.causes = lines(missed);
+        failure
+    }
+
+    /// Repositories not one of which can be opened: the first one's failure, and what the others say.
+    pub(super) fn nowhere(failures: impl IntoIterator<Item = Self>) -> Self {
+        let mut failures = failures.into_iter();
+        let first = failures.next();
+        let mut first = first.unwrap_or_else(|| Self::plain(Exit::Usage, "no repository", ""));
+        first.causes.extend(failures.map(|other| other.one_line()));
+        first
+    }
+
+    /// The same, where other repositories may have what is looked for.
+    pub(super) fn or_another(mut self, name: &str, others: &str) -> Self {
+        self.hints.push(format!(
+            "this is about the repository {name}; `--repository` with the name of another may do: {others}"
+        ));
+        self
+    }
+
+    /// Work in several repositories that failed in some of them, and was done in the others.
+    pub(super) fn in_some(what: &str, failed: &[(String, Self)]) -> Self {
+        let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();
+        let message = format!("{what} failed in {}", names.join(", "));
+        let mut failure = Self::plain(
+            Exit::Failed,
+            message,
+            "the other repositories had their turn",
+        );
+        failure.causes = lines(failed);
+        let mut hints = failed.iter().flat_map(|(_, failure)| failure.hints.clone());
+        failure.hints.extend(hints.next());
+        failure
     }
 
     #[expect(
@@ -268,4 +320,10 @@ impl Failure {
         }
         line
     }
+}
+
+/// Each failure in a line, behind the name of what it happened to.
+fn lines(failures: &[(String, Failure)]) -> Vec<String> {
+    let line = |(name, failure): &(String, Failure)| format!("{name}: {}", failure.one_line());
+    failures.iter().map(line).collect()
 }

@@ -14,7 +14,7 @@ use super::print;
 
 pub(super) async fn run(context: &Context<'_>, args: &FetchArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let (folder, catalog) = open_catalog(context, &config).await?;
     let backup = catalog.find(&args.id, &folder)?;
     let screen = context.screen;
     if args.output == Path::new("-") {

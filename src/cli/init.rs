@@ -79,7 +79,7 @@ fn render(config: &Config) -> String {
         &cluster.name
     };
     let endpoints: Vec<String> = cluster.endpoints.iter().map(|e| quoted(e)).collect();
-    let url = match config.repository.url.as_str() {
+    let url = match config.repository().url.as_str() {
         "" => format!("# url = {}", quoted("s3://etcd-backups/clusters")),
         url => format!("url = {}", quoted(url)),
     };

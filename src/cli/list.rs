@@ -1,53 +1,142 @@
 //! `etcdrx list`
 
+use std::cmp::Reverse;
+
 use etcdrx::catalog::{Backup, Catalog};
-use etcdrx::manifest::Severity;
+use etcdrx::config;
+use etcdrx::manifest::{Finding, Severity};
+use etcdrx::repository::{Folder, Mode};
+use etcdrx::retention::Health;
 use etcdrx::verify::strays;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Outcome;
 use super::args::ListArgs;
-use super::context::{Context, open_catalog};
+use super::context::Context;
 use super::failure::Exit;
 use super::print;
+use super::several::Each;
 
 pub(super) async fn run(context: &Context<'_>, args: &ListArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let load = async |_: &config::Repository, folder: &Folder| {
+        let catalog = Catalog::load(folder).await?;
+        Ok((folder.clone(), catalog))
+    };
+    let Each { done, failed } = Each::of(context, &config, Mode::Existing, load).await?;
     let screen = context.screen;
-    let findings = strays(&catalog);
+    let several = config.repositories.all().len() > 1;
+    let copies = copies(&done);
+    let findings: Vec<Finding> = done
+        .iter()
+        .flat_map(|(name, (_, catalog))| named(strays(catalog), name))
+        .collect();
     if screen.json {
-        let backups: Vec<_> = catalog.backups.iter().map(print::backup_json).collect();
+        let backups: Vec<_> = copies.iter().map(|copy| copy.to_json(several)).collect();
         screen.answer_json(&json!({"backups": backups, "findings": findings}));
-    } else if catalog.backups.is_empty() {
+    } else if !copies.is_empty() {
+        screen.answer(&table(&copies, several));
+    } else if let [(_, (folder, _))] = done.as_slice() {
         screen.answer(&format!("no backups in {folder:?}"));
-    } else {
-        screen.answer(&table(&catalog));
+    } else if several && !done.is_empty() {
+        screen.answer("no backups in any of the repositories");
     }
     screen.findings(&findings);
     for finding in findings.iter().filter(|f| f.severity == Severity::Warning) {
         screen.warn(&finding.message);
     }
-    Ok(match catalog.unreadable.is_empty() {
+    Each::<()>::ended(failed, done.len(), "listing the backups")?;
+    let all_readable = done
+        .iter()
+        .all(|(_, (_, catalog))| catalog.unreadable.is_empty());
+    Ok(match all_readable {
         true => Exit::Done,
         false => Exit::Findings,
     })
 }
 
-fn table(catalog: &Catalog) -> String {
-    let older = catalog.backups.iter().skip(1).map(Some).chain([None]);
-    let rows: Vec<Vec<String>> = catalog
-        .backups
+/// A backup, and the names of the repositories that have it.
+struct Copies<'a> {
+    /// It is the same in all of them; what was learnt of it later is that of the first.
+    backup: &'a Backup,
+    places: Vec<(&'a str, Health)>,
+}
+
+/// Every backup once, newest first, wherever it lies.
+fn copies(catalogs: &[(String, (Folder, Catalog))]) -> Vec<Copies<'_>> {
+    let mut all: Vec<Copies<'_>> = Vec::new();
+    for (name, (_, catalog)) in catalogs {
+        for backup in &catalog.backups {
+            let place = (name.as_str(), backup.health());
+            match all.iter_mut().find(|copy| copy.backup.id() == backup.id()) {
+                Some(copy) => copy.places.push(place),
+                None => all.push(Copies {
+                    backup,
+                    places: vec![place],
+                }),
+            }
+        }
+    }
+    let time = |copy: &Copies<'_>| (copy.backup.manifest.started_at, copy.backup.id().clone());
+    all.sort_by_key(|copy| Reverse(time(copy)));
+    all
+}
+
+impl Copies<'_> {
+    fn to_json(&self, several: bool) -> Value {
+        let mut json = print::backup_json(self.backup);
+        if several {
+            let places = self.places.iter();
+            json["repositories"] = places
+                .map(|(name, health)| {
+                    json!({"name": name, "health": print::health(*health).to_lowercase()})
+                })
+                .collect();
+        }
+        json
+    }
+
+    fn whereabouts(&self) -> String {
+        let places = self.places.iter().map(|(name, health)| match health {
+            Health::Damaged => format!("{name} (DAMAGED)"),
+            _ => (*name).to_owned(),
+        });
+        places.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Findings that say of which repository they are, where it has a name.
+fn named(findings: Vec<Finding>, name: &str) -> Vec<Finding> {
+    let name = |finding: Finding| match name {
+        "" => finding,
+        name => Finding {
+            message: format!("{name}: {}", finding.message),
+            ..finding
+        },
+    };
+    findings.into_iter().map(name).collect()
+}
+
+fn table(copies: &[Copies<'_>], several: bool) -> String {
+    let older = copies.iter().skip(1).map(|copy| Some(copy.backup));
+    let rows: Vec<Vec<String>> = copies
         .iter()
-        .zip(older)
-        .map(|(backup, older)| row(backup, older))
+        .zip(older.chain([None]))
+        .map(|(copy, older)| {
+            let mut row = row(copy.backup, older);
+            if several {
+                row.insert(row.len() - 1, copy.whereabouts());
+            }
+            row
+        })
         .collect();
-    print::table(
-        &[
-            "ID", "REVISION", "KEYS", "SIZE", "STORED", "MEMBER", "HEALTH", "NOTES",
-        ],
-        &rows,
-    )
+    let mut heading = vec![
+        "ID", "REVISION", "KEYS", "SIZE", "STORED", "MEMBER", "HEALTH", "NOTES",
+    ];
+    if several {
+        heading.insert(heading.len() - 1, "WHERE");
+    }
+    print::table(&heading, &rows)
 }
 
 fn row(backup: &Backup, older: Option<&Backup>) -> Vec<String> {

@@ -5,6 +5,7 @@ mod backup;
 mod certs;
 mod check;
 mod context;
+mod copy;
 mod diagnose;
 mod drill;
 mod failure;
@@ -21,11 +22,13 @@ mod recover;
 mod restore;
 mod schedule;
 mod screen;
+mod several;
 mod show;
 mod signals;
 mod snapshot;
 mod upgrade;
 mod verify;
+mod whereabouts;
 
 use std::io;
 use std::process::ExitCode;
@@ -77,6 +80,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         Command::Prune(args) => prune::run(&context, &args).await,
         Command::Pin(args) => context.or_interrupt(pin::pin(&context, &args)).await,
         Command::Unpin(args) => context.or_interrupt(pin::unpin(&context, &args)).await,
+        Command::Copy(args) => copy::run(&context, &args).await,
         Command::Fetch(args) => context.or_interrupt(fetch::run(&context, &args)).await,
         Command::Diagnose(args) => context.or_interrupt(diagnose::run(&context, &args)).await,
         Command::Node { command } => context.or_interrupt(node::run(&context, &command)).await,

@@ -9,7 +9,7 @@ use super::failure::Exit;
 
 pub(super) async fn pin(context: &Context<'_>, args: &PinArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let (folder, catalog) = open_catalog(context, &config).await?;
     let id = catalog.find(&args.id, &folder)?.id();
     etcdrx::pin::pin(&folder, id, now()).await?;
     match context.screen.json {
@@ -25,7 +25,7 @@ pub(super) async fn pin(context: &Context<'_>, args: &PinArgs) -> Outcome {
 
 pub(super) async fn unpin(context: &Context<'_>, args: &PinArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let (folder, catalog) = open_catalog(context, &config).await?;
     let id = catalog.find(&args.id, &folder)?.id();
     etcdrx::pin::unpin(&folder, id).await?;
     match context.screen.json {

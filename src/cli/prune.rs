@@ -1,44 +1,93 @@
 //! `etcdrx prune`
 
-use etcdrx::config::Config;
+use etcdrx::config;
 use etcdrx::prune::{Plan, Request, Scope, plan, prune};
-use etcdrx::repository::Mode;
-use serde_json::json;
+use etcdrx::repository::{Folder, Mode};
+use etcdrx::retention::Policy;
+use serde_json::{Value, json};
 
 use super::Outcome;
 use super::args::PruneArgs;
-use super::context::{Context, now, open_folder};
+use super::context::{Context, now};
 use super::failure::{Exit, Failure};
 use super::print;
+use super::several::Each;
 
 pub(super) async fn run(context: &Context<'_>, args: &PruneArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
-    let (_, folder) = open_folder(&config, Mode::Existing)?;
+    let several = config.repositories.all().len() > 1;
+    let work = async |settings: &config::Repository, folder: &Folder| {
+        let pruned = prune_one(context, args, config.retention_of(settings), folder).await?;
+        if several && !context.screen.json {
+            let name = folder.repository().label();
+            context
+                .screen
+                .answer(&format!("{name}:\n{}", pruned.text()));
+        }
+        Ok(pruned)
+    };
+    let Each { done, failed } = Each::of(context, &config, Mode::Existing, work).await?;
+    context.screen.clear();
+    match (several, done.as_slice()) {
+        (false, [(_, pruned)]) if context.screen.json => {
+            context.screen.answer_json(&pruned.to_json());
+        }
+        (false, [(_, pruned)]) => context.screen.answer(&pruned.text()),
+        (true, all) if context.screen.json && !all.is_empty() => {
+            let json = all.iter().map(|(name, pruned)| {
+                let mut json = pruned.to_json();
+                json["name"] = json!(name);
+                json
+            });
+            let all: Vec<_> = json.collect();
+            context.screen.answer_json(&json!({"repositories": all}));
+        }
+        _ => {}
+    }
+    Each::<()>::ended(failed, done.len(), "pruning")?;
+    Ok(Exit::Done)
+}
+
+/// What was done, or would be done.
+struct Pruned {
+    plan: Plan,
+    verb: &'static str,
+}
+
+async fn prune_one(
+    context: &Context<'_>,
+    args: &PruneArgs,
+    policy: &Policy,
+    folder: &Folder,
+) -> Result<Pruned, Failure> {
     let scope = args.cluster_id.map_or(Scope::Newest, Scope::Cluster);
-    let planned = plan(&folder, &config.retention, scope, now()).await?;
+    let planned = plan(folder, policy, scope, now()).await?;
     if args.dry_run || planned.is_empty() {
-        answer(context, &planned, "would be removed");
-        return Ok(Exit::Done);
+        return Ok(Pruned {
+            plan: planned,
+            verb: "would be removed",
+        });
     }
     if !args.yes {
         confirm(context, &planned)?;
     }
-    let done = prune(&request(context, args, &config, &folder, scope)).await?;
-    context.screen.clear();
-    answer(context, &done, "removed");
-    Ok(Exit::Done)
+    let done = prune(&request(context, args, policy, folder, scope)).await?;
+    Ok(Pruned {
+        plan: done,
+        verb: "removed",
+    })
 }
 
 fn request<'a>(
     context: &'a Context<'_>,
     args: &PruneArgs,
-    config: &'a Config,
-    folder: &'a etcdrx::repository::Folder,
+    policy: &'a Policy,
+    folder: &'a Folder,
     scope: Scope,
 ) -> Request<'a> {
     Request {
         folder,
-        policy: &config.retention,
+        policy,
         scope,
         wait: args.wait,
         now,
@@ -66,8 +115,13 @@ fn confirm(context: &Context<'_>, planned: &Plan) -> Result<(), Failure> {
     }
 }
 
-fn answer(context: &Context<'_>, plan: &Plan, verb: &str) {
-    if context.screen.json {
+impl Pruned {
+    fn text(&self) -> String {
+        text(&self.plan, self.verb)
+    }
+
+    fn to_json(&self) -> Value {
+        let plan = &self.plan;
         let of = |keeps: bool| {
             let decisions = plan.decisions.iter().filter(move |d| d.keeps() == keeps);
             decisions.collect::<Vec<_>>()
@@ -79,14 +133,13 @@ fn answer(context: &Context<'_>, plan: &Plan, verb: &str) {
         let remove: Vec<_> = of(false).iter().map(|d| d.id.clone()).collect();
         let orphans = plan.orphans.iter().map(|orphan| orphan.object.key.clone());
         let temporary = plan.temporary.iter().map(|file| file.key.clone());
-        context.screen.answer_json(&json!({
+        json!({
             "keep": keep,
             "remove": remove,
             "orphans": orphans.chain(temporary).collect::<Vec<_>>(),
-        }));
-        return;
+            "versions_stay": plan.versions_stay,
+        })
     }
-    context.screen.answer(&text(plan, verb));
 }
 
 fn text(plan: &Plan, verb: &str) -> String {
@@ -116,5 +169,10 @@ fn text(plan: &Plan, verb: &str) -> String {
     let kept = plan.decisions.len() - removed;
     let swept = plan.orphans.len() + plan.temporary.len();
     lines.push(format!("{kept} kept, {removed} {verb}, {swept} left-overs"));
+    if plan.versions_stay && removed + swept > 0 {
+        lines.push(
+            "the bucket keeps old versions: what is removed is hidden, and its space is free only when a lifecycle rule of the bucket removes old versions".to_owned(),
+        );
+    }
     lines.join("\n")
 }

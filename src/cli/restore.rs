@@ -135,7 +135,7 @@ pub(super) async fn run(context: &Context<'_>, args: &RestoreArgs) -> Outcome {
         return restore_from(context, args, request, &origin, file_revision(path), &token).await;
     }
     let config = context.configure(&args.repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let (folder, catalog) = open_catalog(context, &config).await?;
     let backup = catalog.find(&args.source, &folder)?;
     let origin = Origin::Backup {
         folder: &folder,

@@ -12,7 +12,7 @@ use super::print;
 
 pub(super) async fn run(context: &Context<'_>, args: &ShowArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let (folder, catalog) = open_catalog(context, &config).await?;
     let backup = catalog.find(&args.id, &folder)?;
     if context.screen.json {
         let mut json = print::backup_json(backup);

@@ -47,7 +47,7 @@ pub(super) async fn run(
 ) -> Outcome {
     let mut facts = Facts::default();
     look_at_files(config, args, &mut facts)?;
-    look_at_sources(config, args, &mut facts).await?;
+    look_at_sources(context, config, args, &mut facts).await?;
     // Files are enough, unless somebody says where etcd is.
     if facts.is_empty() || config.cluster.endpoints != [DEFAULT_ENDPOINT] {
         let access = open_access(config)?;
@@ -92,6 +92,7 @@ fn look_at_files(config: &Config, args: &UpgradeArgs, facts: &mut Facts) -> Resu
 }
 
 async fn look_at_sources(
+    context: &Context<'_>,
     config: &Config,
     args: &UpgradeArgs,
     facts: &mut Facts,
@@ -101,7 +102,7 @@ async fn look_at_sources(
             look_at_snapshot(Path::new(source), facts)?;
             continue;
         }
-        let (folder, catalog) = open_catalog(config).await?;
+        let (folder, catalog) = open_catalog(context, config).await?;
         let manifest = &catalog.find(source, &folder)?.manifest;
         let version = manifest.storage_version.as_deref();
         facts.snapshots.push(Snapshot {

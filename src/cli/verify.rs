@@ -1,19 +1,21 @@
 //! `etcdrx verify`
 
-use etcdrx::catalog::Backup;
-use etcdrx::config::Config;
+use etcdrx::catalog::{Backup, Catalog};
+use etcdrx::config::{self, Config};
+use etcdrx::id::BackupId;
 use etcdrx::manifest::Finding;
 use etcdrx::notify::Metrics;
 use etcdrx::progress::told;
-use etcdrx::repository::Folder;
+use etcdrx::repository::{Folder, Mode};
 use etcdrx::verify::{Depth, Report, record, strays, verify};
 use serde_json::json;
 
 use super::Outcome;
 use super::args::VerifyArgs;
-use super::context::{Context, now, open_catalog};
+use super::context::{Context, now};
 use super::failure::{Exit, Failure};
 use super::print;
+use super::several::Each;
 
 pub(super) async fn run(context: &Context<'_>, args: &VerifyArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
@@ -28,17 +30,79 @@ struct Verified {
     damaged: usize,
 }
 
+/// Verifies what is asked for in every repository: each has a copy of its own.
 async fn verify_all(
     context: &Context<'_>,
     args: &VerifyArgs,
     config: &Config,
 ) -> Result<Verified, Failure> {
-    let (folder, catalog) = open_catalog(config).await?;
+    let several = config.repositories.all().len() > 1;
+    let work = async |settings: &config::Repository, folder: &Folder| {
+        let verified = verify_in(context, args, folder).await?;
+        let name = settings.name.as_deref().unwrap_or_default();
+        if several && !context.screen.json {
+            context.screen.answer(&format!("{name}:"));
+        }
+        if !context.screen.json {
+            context.screen.answer(&text(&verified));
+        }
+        Ok(verified)
+    };
+    let Each { done, mut failed } = Each::of(context, config, Mode::Existing, work).await?;
+    context.screen.clear();
+    if context.screen.json && !done.is_empty() {
+        answer_json(context, &done, several);
+    }
+    // A backup that was asked for by its id need not be everywhere.
+    if !args.all && args.id != "latest" && !done.is_empty() {
+        failed.retain(|(_, failure)| failure.exit != Exit::Usage);
+    }
+    let (mut exit, mut damaged) = (Exit::Done, 0);
+    let mut unreached = failed;
+    let count = done.len();
+    for (name, verified) in done {
+        damaged += verified.damaged;
+        if exit == Exit::Done {
+            exit = verified.exit;
+        }
+        if let Some(failure) = verified.unreached {
+            unreached.push((name, failure));
+        }
+    }
+    match damaged {
+        0 if !several && !unreached.is_empty() => Err(unreached.remove(0).1),
+        0 => {
+            Each::<()>::ended(unreached, count, "verifying")?;
+            Ok(Verified { exit, damaged })
+        }
+        _ => Ok(Verified {
+            exit: Exit::Damaged,
+            damaged,
+        }),
+    }
+}
+
+/// What was found in one repository.
+struct Found {
+    reports: Vec<(BackupId, Report)>,
+    strays: Vec<Finding>,
+    damaged: usize,
+    exit: Exit,
+    /// Why one of the backups could not be read.
+    unreached: Option<Failure>,
+}
+
+async fn verify_in(
+    context: &Context<'_>,
+    args: &VerifyArgs,
+    folder: &Folder,
+) -> Result<Found, Failure> {
+    let catalog = Catalog::load(folder).await?;
     let backups: Vec<&Backup> = match args.all {
         true => catalog.backups.iter().collect(),
         // The newest, also where it is known to be damaged: passing over it would look like an all-clear.
         false if args.id == "latest" && !catalog.backups.is_empty() => vec![&catalog.backups[0]],
-        false => vec![catalog.find(&args.id, &folder)?],
+        false => vec![catalog.find(&args.id, folder)?],
     };
     let depth = match args.deep {
         true => Depth::Deep,
@@ -47,8 +111,8 @@ async fn verify_all(
     let mut reports = Vec::new();
     let mut unreached = None;
     for backup in backups {
-        match verify_one(context, &folder, backup, depth).await {
-            Ok(report) => reports.push((backup, report)),
+        match verify_one(context, folder, backup, depth).await {
+            Ok(report) => reports.push((backup.id().clone(), report)),
             // The others are still looked at; what could not be read counts in the end.
             Err(failure) => {
                 context
@@ -58,21 +122,24 @@ async fn verify_all(
             }
         }
     }
-    let strays = if args.all {
-        strays(&catalog)
-    } else {
-        Vec::new()
-    };
     context.screen.clear();
-    answer(context, &reports, &strays);
+    let strays = match args.all {
+        true => strays(&catalog),
+        false => Vec::new(),
+    };
     let damaged = reports.iter().filter(|(_, report)| !report.is_ok()).count();
-    let exit = match (damaged, unreached) {
-        (0, Some(failure)) => return Err(failure),
-        (0, None) if print::any_error(&strays) => Exit::Findings,
-        (0, None) => Exit::Done,
+    let exit = match damaged {
+        0 if print::any_error(&strays) => Exit::Findings,
+        0 => Exit::Done,
         _ => Exit::Damaged,
     };
-    Ok(Verified { exit, damaged })
+    Ok(Found {
+        reports,
+        strays,
+        damaged,
+        exit,
+        unreached,
+    })
 }
 
 async fn verify_one(
@@ -91,39 +158,46 @@ async fn verify_one(
     Ok(report)
 }
 
-fn answer(context: &Context<'_>, reports: &[(&Backup, Report)], strays: &[Finding]) {
-    let screen = context.screen;
-    if screen.json {
-        let backups: Vec<_> = reports
-            .iter()
-            .map(|(backup, report)| {
-                json!({
-                    "id": backup.id(),
-                    "ok": report.is_ok(),
-                    "checks": report.checks,
-                    "findings": report.findings,
-                })
-            })
-            .collect();
-        screen.answer_json(&json!({"backups": backups, "findings": strays}));
-        return;
+fn answer_json(context: &Context<'_>, done: &[(String, Found)], several: bool) {
+    let mut backups = Vec::new();
+    let mut strays = Vec::new();
+    for (name, found) in done {
+        for (id, report) in &found.reports {
+            let mut json = json!({
+                "id": id,
+                "ok": report.is_ok(),
+                "checks": report.checks,
+                "findings": report.findings,
+            });
+            if several {
+                json["repository"] = json!(name);
+            }
+            backups.push(json);
+        }
+        strays.extend(&found.strays);
     }
+    context
+        .screen
+        .answer_json(&json!({"backups": backups, "findings": strays}));
+}
+
+fn text(found: &Found) -> String {
     let mut lines = Vec::new();
-    for (backup, report) in reports {
+    for (id, report) in &found.reports {
         if report.is_ok() {
-            lines.push(format!("{} ok: {}", backup.id(), report.checks.join(", ")));
+            lines.push(format!("{id} ok: {}", report.checks.join(", ")));
             continue;
         }
-        lines.push(format!("{} DAMAGED", backup.id()));
+        lines.push(format!("{id} DAMAGED"));
         lines.push(print::findings(&report.findings));
     }
-    if !strays.is_empty() {
-        lines.push(print::findings(strays));
+    if !found.strays.is_empty() {
+        lines.push(print::findings(&found.strays));
     }
     if lines.is_empty() {
         lines.push("there is nothing to verify".to_owned());
     }
-    screen.answer(&lines.join("\n"));
+    lines.join("\n")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::keys::{self, KEYS, Kind};
@@ -16,6 +16,8 @@ const STORE_PREFIXES: [&str; 4] = ["AWS_", "GOOGLE_", "AZURE_", "WEBDAV_"];
 #[derive(Debug, Default)]
 pub struct Layers {
     merged: Table,
+    /// The repository that a flag asks for, by its name or its URL.
+    repository: Option<String>,
     password: Option<Secret>,
     options: BTreeMap<String, Secret>,
 }
@@ -35,7 +37,7 @@ impl Layers {
         // Read by itself once, so that a wrong type is reported with its line.
         toml::from_str::<Config>(text).map_err(invalid)?;
         for (name, value) in toml::from_str::<Table>(text).map_err(invalid)? {
-            self.merged.insert(name, value);
+            self.merged.insert(name, alone(value));
         }
         Ok(self)
     }
@@ -43,7 +45,7 @@ impl Layers {
     /// Adds the variables of the environment: `ETCDCTL_*`, then `ETCDRX_*`, and those of the object stores.
     ///
     /// # Errors
-    /// If a variable sets no key, or its text does not fit the key.
+    /// If a variable sets no key, its text does not fit the key, or it could mean any of several repositories.
     pub fn environment(
         mut self,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -63,6 +65,9 @@ impl Layers {
                 .find(|key| key.kind != Kind::FileOnly && key.variable() == *name)
             {
                 let value = parse(key.kind, value, name)?;
+                if self.merged.get(key.table).is_some_and(Value::is_array) {
+                    return Err(Error::SeveralRepositories { name: name.clone() });
+                }
                 self.set(key.table, key.name, value);
             } else if begins_like_ours(name) {
                 return Err(Error::UnknownVariable {
@@ -84,6 +89,13 @@ impl Layers {
         self
     }
 
+    /// Adds the flag that names a repository, or says the URL of the only one.
+    #[must_use]
+    pub fn wanted_repository(mut self, wanted: Option<&str>) -> Self {
+        self.repository = wanted.map(str::to_owned);
+        self
+    }
+
     /// Merges everything.
     ///
     /// # Errors
@@ -95,11 +107,14 @@ impl Layers {
                 source: Box::new(source),
             })?;
         config.cluster.password = self.password;
-        config.repository.options = self.options;
+        config.repositories.equip(&self.options);
         if config.cluster.endpoints.is_empty() {
             config.cluster.endpoints = vec![DEFAULT_ENDPOINT.to_owned()];
         }
         check(&config)?;
+        if let Some(wanted) = self.repository {
+            config.repositories.choose(&wanted)?;
+        }
         Ok(config)
     }
 
@@ -139,6 +154,14 @@ impl Layers {
         if let Some(password) = get("ETCDCTL_PASSWORD") {
             self.password = Some(Secret::new(password));
         }
+    }
+}
+
+/// A list of one repository is that repository.
+fn alone(value: Value) -> Value {
+    match value {
+        Value::Array(mut many) if many.len() == 1 && many[0].is_table() => many.remove(0),
+        other => other,
     }
 }
 
@@ -186,25 +209,46 @@ fn refuse_unknown_keys(document: &DeTable<'_>, text: &str, origin: &str) -> Resu
             let nearest = keys::nearest_table(name);
             return Err(unknown(table.span().start, name.to_owned(), nearest));
         }
-        let tables: Vec<&DeTable<'_>> = match value.get_ref() {
-            toml::de::DeValue::Table(one) => vec![one],
-            toml::de::DeValue::Array(many) => many
-                .iter()
-                .filter_map(|entry| entry.get_ref().as_table())
-                .collect(),
-            // A value where a table belongs is a matter of types, reported with its line later.
-            _ => Vec::new(),
-        };
-        for (key, _) in tables.into_iter().flatten() {
-            let key_name = key.get_ref().as_ref();
-            if !keys::is_key(name, key_name) {
-                let nearest = keys::nearest_key(name, key_name);
-                return Err(unknown(
-                    key.span().start,
-                    format!("{name}.{key_name}"),
-                    nearest,
-                ));
-            }
+        for keys in tables_of(value.get_ref()) {
+            refuse_unknown_in(name, keys, &unknown)?;
+        }
+    }
+    Ok(())
+}
+
+/// The tables that stand under one name: one, or each of a list.
+///
+/// A value where a table belongs is a matter of types, reported with its line later.
+fn tables_of<'a, 'i>(value: &'a DeValue<'i>) -> Vec<&'a DeTable<'i>> {
+    match value {
+        DeValue::Table(one) => vec![one],
+        DeValue::Array(many) => many
+            .iter()
+            .filter_map(|entry| entry.get_ref().as_table())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn refuse_unknown_in(
+    table: &str,
+    keys: &DeTable<'_>,
+    unknown: &impl Fn(usize, String, Option<String>) -> Error,
+) -> Result<(), Error> {
+    for (key, value) in keys {
+        let name = key.get_ref().as_ref();
+        if !keys::is_key(table, name) {
+            let nearest = keys::nearest_key(table, name);
+            return Err(unknown(
+                key.span().start,
+                format!("{table}.{name}"),
+                nearest,
+            ));
+        }
+        // The one table within a table.
+        if let ("repository", "retention", Some(inner)) = (table, name, value.get_ref().as_table())
+        {
+            refuse_unknown_in("retention", inner, unknown)?;
         }
     }
     Ok(())
@@ -220,6 +264,7 @@ fn check(config: &Config) -> Result<(), Error> {
         })
     };
     config.cluster.folder()?;
+    config.repositories.check()?;
     match (&config.cluster.cert, &config.cluster.key) {
         (Some(_), None) => return senseless("cluster", "key", "a certificate needs its key"),
         (None, Some(_)) => return senseless("cluster", "cert", "a key needs its certificate"),
@@ -302,10 +347,10 @@ mod tests {
         assert_eq!(config.cluster.name, "flag");
         assert_eq!(config.cluster.endpoints, ["http://env:1", "http://env:2"]);
         assert_eq!(config.cluster.user.as_deref(), Some("root"));
-        assert_eq!(config.cluster.password.unwrap().reveal(), "a:b");
+        assert_eq!(config.cluster.password.as_ref().unwrap().reveal(), "a:b");
         assert_eq!(config.retention.keep_last, 7);
         assert_eq!(
-            config.repository.options["aws_access_key_id"].reveal(),
+            config.repository().options["aws_access_key_id"].reveal(),
             "key"
         );
     }

@@ -8,9 +8,9 @@ mod layers;
 mod member_urls;
 mod node;
 mod pod;
+mod repositories;
 mod unit;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub use keys::{KEYS, Key, Kind};
 pub use layers::Layers;
 pub use member_urls::MemberUrls;
 pub use node::{Node, Reach, Service, ServiceKind, Settings};
+pub use repositories::{Repositories, Repository};
 pub use unit::ReadText;
 
 /// Why there is no usable configuration.
@@ -72,6 +73,14 @@ pub enum Error {
     /// The cluster's name cannot be a folder.
     #[error("[cluster] name")]
     ClusterName { source: id::Error },
+
+    /// A variable for a key of which there are several.
+    #[error("the environment variable {name} could mean any of several repositories")]
+    SeveralRepositories { name: String },
+
+    /// A repository that is not configured.
+    #[error("no repository is called `{wanted}`; there are: {known}")]
+    NoRepository { wanted: String, known: String },
 
     /// A value that has the right type and makes no sense.
     #[error("[{table}] {key}: {problem}")]
@@ -120,7 +129,8 @@ pub struct Config {
     /// Which cluster, and how to reach it.
     pub cluster: Cluster,
     /// Where its backups live.
-    pub repository: Repository,
+    #[serde(rename = "repository")]
+    pub repositories: Repositories,
     /// How a backup is taken.
     pub backup: Backup,
     /// Which backups stay.
@@ -134,6 +144,20 @@ pub struct Config {
     /// `[[node]]`
     #[serde(rename = "node")]
     pub nodes: Vec<Node>,
+}
+
+impl Config {
+    /// The repository that is read where nobody names another: the first.
+    #[must_use]
+    pub fn repository(&self) -> &Repository {
+        self.repositories.first()
+    }
+
+    /// Which backups stay in `repository`: its own policy, or else the one for all.
+    #[must_use]
+    pub fn retention_of<'a>(&'a self, repository: &'a Repository) -> &'a Policy {
+        repository.retention.as_ref().unwrap_or(&self.retention)
+    }
 }
 
 /// Which cluster, and how to reach it.
@@ -172,27 +196,6 @@ impl Cluster {
         };
         name.parse().map_err(|source| Error::ClusterName { source })
     }
-}
-
-/// Where backups live.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Repository {
-    /// `file:///path`, `s3://bucket/prefix`, `gs://…`, `az://…`, `https://…` for WebDAV.
-    pub url: String,
-    /// The address of an S3-compatible or other non-standard service.
-    pub endpoint: Option<String>,
-    /// The region of the bucket.
-    pub region: Option<String>,
-    /// Whether the bucket stands in the path (`true`) or in the host name.
-    pub path_style: Option<bool>,
-    /// The authority that signed the service's certificate, as a PEM file, besides the system's.
-    pub ca: Option<PathBuf>,
-    /// Whether plain `http://` may be used.
-    pub allow_http: bool,
-    /// Credentials and settings for `object_store` from the environment, such as `aws_access_key_id`.
-    #[serde(skip)]
-    pub options: BTreeMap<String, Secret>,
 }
 
 /// How a backup is taken.

@@ -305,13 +305,13 @@ async fn back_up(site: &Site, setting: &Setting<'_>) -> Result<Revision, Error> 
     let config = site.config();
     let cluster = config.cluster.folder();
     let cluster = cluster.map_err(|source| Error::Name { source })?;
-    let repository = Repository::open(&config.repository, Mode::Create);
+    let repository = Repository::open(config.repository(), Mode::Create);
     let repository = repository.map_err(|source| Error::Repository { source })?;
-    let folder = repository.folder(&cluster);
+    let folders = [repository.folder(&cluster)];
     let request = backup::Request {
         cluster: &cluster,
         access: site.access(),
-        folder: &folder,
+        folders: &folders,
         settings: &config.backup,
         read_back: true,
         wait: Duration::ZERO,
@@ -319,9 +319,9 @@ async fn back_up(site: &Site, setting: &Setting<'_>) -> Result<Revision, Error> 
         interrupt: setting.interrupt,
         progress: setting.progress,
     };
-    let manifest = backup::backup(&request).await;
-    let manifest = manifest.map_err(|source| Error::Backup { source })?;
-    Ok(manifest.revision)
+    let taken = backup::backup(&request).await;
+    let taken = taken.map_err(|source| Error::Backup { source })?;
+    Ok(taken.manifest().revision)
 }
 
 /// The members that the scenario hits.

@@ -79,6 +79,12 @@ const METRICS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The one metric of each repository that has a name.
+const STORED: (&str, &str) = (
+    "etcdrx_repository_last_success_timestamp_seconds",
+    "When a backup was last committed to this repository.",
+);
+
 /// Why the file could not be written; never a reason for a backup to fail.
 #[derive(Debug, Error)]
 #[error("cannot write the metrics file {}", .path.display())]
@@ -89,7 +95,11 @@ pub struct MetricsError {
 
 /// The metrics of one cluster.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub struct Metrics(BTreeMap<&'static str, f64>);
+pub struct Metrics {
+    values: BTreeMap<&'static str, f64>,
+    /// When each repository got its last backup.
+    stored: BTreeMap<String, f64>,
+}
 
 impl Metrics {
     /// Reads what an earlier run wrote; a file that is missing or not ours holds nothing.
@@ -102,7 +112,20 @@ impl Metrics {
             let (known, _) = METRICS.iter().find(|(known, _)| *known == name)?;
             Some((*known, value.parse().ok()?))
         });
-        Self(values.collect())
+        let begin = format!("{}{{cluster=\"{cluster}\",repository=\"", STORED.0);
+        let stored = text.lines().filter_map(|line| {
+            let (name, value) = line.strip_prefix(&begin)?.split_once("\"} ")?;
+            Some((name.to_owned(), value.parse().ok()?))
+        });
+        Self {
+            values: values.collect(),
+            stored: stored.collect(),
+        }
+    }
+
+    /// Sets when the repository of this name got its last backup, in seconds since 1970.
+    pub fn set_stored(&mut self, repository: &str, seconds: f64) {
+        self.stored.insert(repository.to_owned(), seconds);
     }
 
     /// Sets one metric.
@@ -112,7 +135,7 @@ impl Metrics {
     pub fn set(&mut self, name: &str, value: f64) {
         let known = METRICS.iter().find(|(known, _)| *known == name);
         let (known, _) = known.expect("every metric that is set is described");
-        self.0.insert(known, value);
+        self.values.insert(known, value);
     }
 
     /// Replaces the file: a reader sees the old one or the new one, never half of one. Everybody may read it.
@@ -126,13 +149,25 @@ impl Metrics {
     fn text(&self, cluster: &ClusterName) -> String {
         let mut text = String::new();
         for (name, help) in METRICS {
-            if let Some(value) = self.0.get(name) {
+            if let Some(value) = self.values.get(name) {
                 writeln!(
                     text,
                     "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{cluster=\"{cluster}\"}} {value}"
                 )
                 .expect("writing to a string does not fail");
             }
+        }
+        let (name, help) = STORED;
+        for (index, (repository, value)) in self.stored.iter().enumerate() {
+            if index == 0 {
+                writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge")
+                    .expect("writing to a string does not fail");
+            }
+            writeln!(
+                text,
+                "{name}{{cluster=\"{cluster}\",repository=\"{repository}\"}} {value}"
+            )
+            .expect("writing to a string does not fail");
         }
         text
     }
@@ -183,6 +218,10 @@ mod tests {
 
         let mut after = Metrics::read(&path, &cluster);
         after.set("etcdrx_backup_last_exit_code", 5.0);
+        after.set_stored("near", 2.0);
+        after.write(&path, &cluster).unwrap();
+        let mut after = Metrics::read(&path, &cluster);
+        after.set_stored("far", 3.0);
         after.write(&path, &cluster).unwrap();
 
         let text = fs::read_to_string(&path).unwrap();
@@ -190,6 +229,10 @@ mod tests {
             "etcdrx_backup_last_success_timestamp_seconds{cluster=\"prod\"} 1500000000\n"
         ));
         assert!(text.contains("etcdrx_backup_last_exit_code{cluster=\"prod\"} 5\n"));
+        for stored in ["near\"} 2\n", "far\"} 3\n"] {
+            let line = format!("seconds{{cluster=\"prod\",repository=\"{stored}");
+            assert!(text.contains(&line), "{text}");
+        }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);

@@ -12,7 +12,7 @@ use super::judge::{Condition, judge};
 use super::observation::Observation;
 use super::observe::{self, MARGIN, Nodes, observe};
 use crate::catalog::Catalog;
-use crate::config::{Config, Node, Reach};
+use crate::config::{self, Config, Node, Reach};
 use crate::etcd::Access;
 use crate::host::Host;
 use crate::node::{Answer, Inspected};
@@ -21,6 +21,8 @@ use crate::repository::{Error as RepositoryError, Folder, Mode, Repository};
 
 /// How long an election may take: three of etcd's largest usual election timeouts.
 pub(super) const ELECTION: Duration = Duration::from_secs(15);
+/// How long a repository may take to answer where there is another one.
+const MOMENT: Duration = Duration::from_secs(2);
 /// How long to rest between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -70,11 +72,41 @@ pub async fn look_settled(
     }
 }
 
-/// The backups of the cluster; `None` where there is no repository to look at.
+/// The backups of the cluster in the first repository that answers; `None` where there is none to look at.
+///
+/// The order of the configuration decides, so that two looks see the same backups. All but the last have a moment each.
 pub async fn backups(config: &Config) -> Option<Result<(Folder, Catalog), String>> {
+    let all = config.repositories.all();
+    let mut failures = Vec::new();
+    for (index, settings) in all.iter().enumerate() {
+        let load = backups_in(config, settings);
+        let loaded = match index + 1 < all.len() {
+            true => timeout(MOMENT, load).await.unwrap_or_else(|_| {
+                Some(Err(format!(
+                    "no answer within {}",
+                    humantime::format_duration(MOMENT)
+                )))
+            }),
+            false => load.await,
+        };
+        let why = match loaded {
+            Some(Err(why)) if all.len() > 1 => why,
+            other => return other,
+        };
+        let name = settings.name.as_deref().unwrap_or_default();
+        tracing::warn!(why, "nobody could look at the backups in {name}");
+        failures.push(format!("{name}: {why}"));
+    }
+    Some(Err(failures.join("; ")))
+}
+
+async fn backups_in(
+    config: &Config,
+    settings: &config::Repository,
+) -> Option<Result<(Folder, Catalog), String>> {
     let load = async {
         let name = config.cluster.folder().map_err(|error| told(&error))?;
-        let repository = match Repository::open(&config.repository, Mode::Existing) {
+        let repository = match Repository::open(settings, Mode::Existing) {
             Err(RepositoryError::NotConfigured) => return Ok(None),
             repository => repository.map_err(|error| told(&error))?,
         };

@@ -9,9 +9,12 @@ use tokio::fs::File;
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
+use super::bucket::{Locked, Protection};
 use super::open::{Large, Repository};
 use super::{CLEANING_UP, Error, classify};
-use crate::id::BackupId;
+use crate::codec::Sha256;
+use crate::id::{BackupId, Digest};
+use crate::progress::told;
 
 /// A manifest has a few KiB; what is larger than this is not ours.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -46,6 +49,20 @@ impl Stored {
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let next = self.stream.try_next().await;
         next.map_err(|source| classify("read", &self.object, source))
+    }
+
+    /// Reads all of it, and gives its SHA-256 and its size.
+    ///
+    /// # Errors
+    /// If the store fails in the middle.
+    pub async fn digest(mut self) -> Result<(Digest, u64), Error> {
+        let mut sha256 = Sha256::default();
+        let mut size_bytes = 0;
+        while let Some(bytes) = self.next().await? {
+            sha256.update(&bytes);
+            size_bytes += bytes.len() as u64;
+        }
+        Ok((sha256.finish(), size_bytes))
     }
 }
 
@@ -184,6 +201,36 @@ impl Folder {
             size_bytes: meta.size,
             modified: meta.last_modified,
         })
+    }
+
+    /// What the store does with what is removed; nothing of the kind where it does not speak S3, or does not say.
+    pub async fn protection(&self) -> Protection {
+        let Some(bucket) = &self.repository.bucket else {
+            return Protection::default();
+        };
+        match bucket.protection(&self.path("locks")).await {
+            Ok(protection) => protection,
+            // A right that nothing else needs.
+            Err(error) => {
+                tracing::debug!(
+                    error = told(&error),
+                    "the bucket does not say what it keeps"
+                );
+                Protection::default()
+            }
+        }
+    }
+
+    /// Until when the store itself keeps an object from removal, where it says so.
+    pub async fn locked(&self, key: &str) -> Option<Locked> {
+        let bucket = self.repository.bucket.as_ref()?;
+        match bucket.locked(&self.path(key)).await {
+            Ok(locked) => locked,
+            Err(error) => {
+                tracing::debug!(error = told(&error), "the store does not say what it locks");
+                None
+            }
+        }
     }
 
     /// Writes a small object, over whatever was there.

@@ -67,11 +67,11 @@ impl Folder {
         if let Some(upload) = &run.upload {
             return self.abort_upload(&upload.key, &upload.id).await;
         }
-        let Some(unfinished) = &self.repository.unfinished else {
+        let Some(bucket) = &self.repository.bucket else {
             return Ok(());
         };
         let key = format!("{backup}/{DATA}");
-        match unfinished.of(&self.path(&key)).await {
+        match bucket.unfinished(&self.path(&key)).await {
             Ok(ids) => {
                 for id in ids {
                     self.abort_upload(&key, &id).await?;

@@ -82,7 +82,7 @@ pub struct LockRecord {
 /// A lock that is held.
 #[derive(Debug)]
 pub struct Lock {
-    folder: Folder,
+    pub(super) folder: Folder,
     key: String,
     record: Arc<Mutex<LockRecord>>,
     renewal: JoinHandle<()>,
@@ -330,6 +330,11 @@ impl Lock {
             Err(Error::NotFound { .. }) => Err(LockError::Lost),
             Err(source) => Err(LockError::Store { source }),
         }
+    }
+
+    /// Leaves the lock where it is, in a store that does not answer: it expires, and a later run sweeps.
+    pub fn abandon(self) {
+        self.renewal.abort();
     }
 
     /// Gives the lock back, once nothing is left of a backup that was not committed.

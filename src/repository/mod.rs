@@ -3,12 +3,14 @@
 //! Layout, below the repository's URL: `<cluster>/<backup id>/snapshot.db.zst` and, written last,
 //! `<cluster>/<backup id>/manifest.json`; beside them pins and verifications; locks in `<cluster>/locks/`.
 
+mod bucket;
+mod commit;
+mod credentials;
 mod folder;
 mod holder;
 mod leftovers;
 mod lock;
 mod open;
-mod unfinished;
 mod upload;
 mod webdav;
 
@@ -20,6 +22,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
+pub use bucket::{Locked, Protection};
+pub use commit::CommitError;
 pub use folder::{Folder, Object, Stored};
 pub use holder::Holder;
 pub use leftovers::TemporaryFile;
@@ -49,6 +53,14 @@ pub enum Error {
     /// The CA file could not be read.
     #[error("cannot read the repository's CA file {}", .path.display())]
     ReadCa { path: PathBuf, source: io::Error },
+
+    /// The file with the credentials could not be read.
+    #[error("cannot read the repository's credentials file {}", .path.display())]
+    ReadCredentials { path: PathBuf, source: io::Error },
+
+    /// The file with the credentials is not safe, or not usable.
+    #[error("the repository's credentials file {} is not usable: {problem}", .path.display())]
+    BadCredentials { path: PathBuf, problem: String },
 
     /// The directory of a `file://` repository is not there.
     #[error("the repository directory {} does not exist", .path.display())]

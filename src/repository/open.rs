@@ -19,10 +19,10 @@ use object_store::{
 };
 use url::Url;
 
+use super::bucket::Bucket;
 use super::folder::Folder;
-use super::unfinished::Unfinished;
 use super::webdav::{self, WebDav};
-use super::{Error, classify};
+use super::{Error, classify, credentials};
 use crate::config;
 use crate::id::ClusterName;
 
@@ -51,9 +51,10 @@ pub(super) enum Large {
 pub struct Repository {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) large: Large,
-    /// Where the store can be asked for uploads that nobody ended.
-    pub(super) unfinished: Option<Arc<Unfinished>>,
+    /// What else can be asked of the store, where it speaks S3.
+    pub(super) bucket: Option<Arc<Bucket>>,
     root: Path,
+    name: Option<String>,
     url: String,
 }
 
@@ -66,6 +67,7 @@ impl Repository {
         if settings.url.is_empty() {
             return Err(Error::NotConfigured);
         }
+        let settings = &with_credentials(settings)?;
         let bad = |problem: String| Error::BadUrl {
             url: settings.url.clone(),
             problem,
@@ -75,15 +77,14 @@ impl Repository {
         })?;
         let (scheme, root) =
             ObjectStoreScheme::parse(&url).map_err(|error| bad(error.to_string()))?;
-        let mut unfinished = None;
+        let mut bucket = None;
         let (store, large): (Arc<dyn ObjectStore>, Large) = match scheme {
-            ObjectStoreScheme::Local => return local(&url, mode),
+            ObjectStoreScheme::Local => return local(&url, settings, mode),
             ObjectStoreScheme::AmazonS3 => {
                 let (store, region) = s3(settings)?;
                 let store = Arc::new(store);
                 let client = http(settings)?.build().map_err(unusable)?;
-                let uploads = Unfinished::new(store.clone(), region, client);
-                unfinished = Some(Arc::new(uploads));
+                bucket = Some(Arc::new(Bucket::new(store.clone(), region, client)));
                 (store.clone(), Large::Multipart(store))
             }
             ObjectStoreScheme::GoogleCloudStorage => multipart(gcs(settings)?),
@@ -105,8 +106,9 @@ impl Repository {
         Ok(Self {
             store,
             large,
-            unfinished,
+            bucket,
             root,
+            name: settings.name.clone(),
             url: without_password(&url),
         })
     }
@@ -117,11 +119,26 @@ impl Repository {
         Folder::new(self.clone(), self.root.clone().join(cluster.as_str()))
     }
 
+    /// What people call it: its name, or its URL without any password.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.url)
+    }
+
     /// The URL, without any password.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
+}
+
+/// The settings with what the file of credentials says, if there is one.
+fn with_credentials(settings: &config::Repository) -> Result<config::Repository, Error> {
+    let mut settings = settings.clone();
+    if let Some(path) = &settings.credentials_file {
+        settings.options = credentials::read(path)?;
+    }
+    Ok(settings)
 }
 
 fn without_password(url: &Url) -> String {
@@ -138,7 +155,7 @@ fn multipart<S: ObjectStore + MultipartStore>(store: S) -> (Arc<dyn ObjectStore>
     (store.clone(), Large::Multipart(store))
 }
 
-fn local(url: &Url, mode: Mode) -> Result<Repository, Error> {
+fn local(url: &Url, settings: &config::Repository, mode: Mode) -> Result<Repository, Error> {
     let path = url.to_file_path().map_err(|()| Error::BadUrl {
         url: url.to_string(),
         problem: "expected file:///absolute/path".to_owned(),
@@ -170,8 +187,9 @@ fn local(url: &Url, mode: Mode) -> Result<Repository, Error> {
     Ok(Repository {
         store: Arc::new(store),
         large: Large::Local(path),
-        unfinished: None,
+        bucket: None,
         root: Path::default(),
+        name: settings.name.clone(),
         url: url.to_string(),
     })
 }

@@ -77,6 +77,7 @@ const FLOORS: &[&[&str]] = &[
         "apply",
         "backup",
         "check",
+        "copy",
         "fetch",
         "handshakes",
         "pin",

@@ -91,7 +91,7 @@ async fn a_key_of_a_backup_that_changed_is_found() {
     let settings = fs::read_to_string(workplace.path("etcdrx.toml")).unwrap();
     let layers = Layers::default().file(&settings, "etcdrx.toml").unwrap();
     let config = layers.finish().unwrap();
-    let repository = Repository::open(&config.repository, Mode::Existing).unwrap();
+    let repository = Repository::open(config.repository(), Mode::Existing).unwrap();
     let folder = repository.folder(&config.cluster.folder().unwrap());
     let catalog = Catalog::load(&folder).await.unwrap();
     let parent = tempfile::tempdir().unwrap();

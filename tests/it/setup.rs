@@ -149,6 +149,17 @@ impl Settings {
         self
     }
 
+    /// Sets several repositories in place of the one: the name of each, and what else stands in its table.
+    pub(crate) fn repositories(mut self, all: &[(&str, &str)]) -> Settings {
+        let tables = all.iter().map(|(name, rest)| {
+            let table = format!("name = {name:?}\n{rest}").parse::<toml::Table>();
+            toml::Value::Table(table.expect("a table is TOML"))
+        });
+        let all = toml::Value::Array(tables.collect());
+        self.0.insert("repository".to_owned(), all);
+        self
+    }
+
     /// Leaves a key out again.
     pub(crate) fn without(mut self, key: &str) -> Settings {
         let (table, key) = key.split_once('.').expect("a key is named as table.key");

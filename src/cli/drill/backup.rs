@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context<'_>, args: &BackupArgs) -> Outcome {
 }
 
 async fn drill(context: &Context<'_>, args: &BackupArgs, config: &Config) -> Outcome {
-    let (folder, catalog) = open_catalog(config).await?;
+    let (folder, catalog) = open_catalog(context, config).await?;
     let backup = match args.id.as_str() {
         // The newest, also where it is known to be damaged: passing over it would look like an all-clear.
         "latest" if !catalog.backups.is_empty() => &catalog.backups[0],

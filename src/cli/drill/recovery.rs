@@ -125,7 +125,7 @@ async fn seed(context: &Context<'_>, args: &RecoveryArgs) -> Result<Option<Arc<S
         };
     };
     let config = context.configure(&args.repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let (folder, catalog) = open_catalog(context, &config).await?;
     let backup = catalog.find(wanted, &folder)?;
     let directory = args.scratch.directory();
     let seed = Seed::fetch(&folder, backup, &directory, context.screen).await?;

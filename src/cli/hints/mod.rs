@@ -15,10 +15,10 @@ use etcdrx::config::Error as ConfigError;
 use etcdrx::datadir::{inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::notify::MetricsError;
-use etcdrx::repository::{Error as RepositoryError, LockError};
+use etcdrx::repository::{CommitError, Error as RepositoryError, LockError};
 use etcdrx::schedule::{calendar, records};
 use etcdrx::{
-    apply, backup, certs as library, fetch, id, pki, prune, recovery, restore, source, verify,
+    apply, backup, certs as library, copy, fetch, id, pki, prune, recovery, restore, source, verify,
 };
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
@@ -31,6 +31,8 @@ use self::upgrade::upgrade_exit;
 use super::failure::{Exit, Failure};
 
 pub(super) use self::recover::diagnosis_exit;
+
+const CHANGES: &str = "the store changes what it is given: trust nothing in it, and use another";
 
 /// Makes a failure of each kind of error by the function that knows it.
 macro_rules! failure_from {
@@ -52,6 +54,7 @@ failure_from! {
     verify::Error => verify_exit,
     backup::Error => backup_exit,
     prune::Error => prune_exit,
+    copy::Error => copy_exit,
     fetch::Error => fetch_exit,
     source::Error => source_exit,
     membership::Error => membership_exit,
@@ -103,6 +106,10 @@ fn config_exit(error: &ConfigError) -> (Exit, &'static str) {
             "without it, `etcdrx init --endpoints ...` writes a file to fill in"
         }
         ConfigError::ClusterName { .. } => "the name is a folder in the repository",
+        ConfigError::SeveralRepositories { .. } => {
+            "set it in etcdrx.toml, below the [[repository]] that is meant, and unset the variable"
+        }
+        ConfigError::NoRepository { .. } => "--repository takes one of these names",
         ConfigError::Senseless { .. } => "correct it in etcdrx.toml",
     };
     (Exit::Usage, hint)
@@ -178,7 +185,13 @@ fn repository_exit(error: &RepositoryError) -> (Exit, &'static str) {
             Exit::Usage,
             "correct [repository] in etcdrx.toml, or the credentials in the environment",
         ),
-        RepositoryError::ReadCa { .. } => (Exit::Usage, "check the path and who may read it"),
+        RepositoryError::ReadCa { .. } | RepositoryError::ReadCredentials { .. } => {
+            (Exit::Usage, "check the path and who may read it")
+        }
+        RepositoryError::BadCredentials { .. } => (
+            Exit::Usage,
+            "lines such as AWS_ACCESS_KEY_ID=..., in a file that its owner alone may read (chmod 600)",
+        ),
         RepositoryError::NoDirectory { .. } => (
             Exit::Unreachable,
             "is it mounted? The first backup makes the last component of the path, nothing above it",
@@ -277,10 +290,17 @@ fn backup_exit(error: &backup::Error) -> (Exit, &'static str) {
             "nothing was committed; that member lags: look at its disk and its link to the others",
         ),
         backup::Error::AllFailed { source } => backup_exit(source),
-        backup::Error::ReadBack { .. } | backup::Error::ManifestReadBack { .. } => (
-            Exit::Damaged,
-            "the store changes what it is given: trust nothing in it, and use another",
+        backup::Error::ReadBack { .. } | backup::Error::ManifestReadBack { .. } => {
+            (Exit::Damaged, CHANGES)
+        }
+        backup::Error::Silent { .. } => (
+            Exit::Unreachable,
+            "`etcdrx check` tries the store step by step",
         ),
+        backup::Error::Nowhere { failures } => match failures.first() {
+            Some((_, error)) => backup_exit(error),
+            None => (Exit::Failed, ""),
+        },
         backup::Error::TimedOut { .. } => (
             Exit::Failed,
             "nothing was committed; `timeout` in [backup] allows more",
@@ -299,6 +319,26 @@ fn prune_exit(error: &prune::Error) -> (Exit, &'static str) {
         prune::Error::Catalog { source } => catalog_exit(source),
         prune::Error::Lock { source } => lock_exit(source),
         prune::Error::Repository { source } => repository_exit(source),
+    }
+}
+
+fn copy_exit(error: &copy::Error) -> (Exit, &'static str) {
+    match error {
+        copy::Error::Catalog { source, .. } => catalog_exit(source),
+        copy::Error::Lock { source } => lock_exit(source),
+        copy::Error::Repository { source } => repository_exit(source),
+        copy::Error::Commit { source } => match source.as_ref() {
+            CommitError::Lock { source } => lock_exit(source),
+            CommitError::Store { source } => repository_exit(source),
+            CommitError::ReadBack { .. } => (Exit::Damaged, CHANGES),
+        },
+        copy::Error::Damaged { .. } => (
+            Exit::Damaged,
+            "it was not copied; does another repository have a good one? `etcdrx verify --all` tells",
+        ),
+        copy::Error::ReadBack { .. } => (Exit::Damaged, CHANGES),
+        copy::Error::Another { .. } => (Exit::Refused, "nothing was overwritten"),
+        copy::Error::Interrupted => (Exit::Interrupted, ""),
     }
 }
 

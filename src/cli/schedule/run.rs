@@ -82,7 +82,9 @@ fn configured(context: &Context<'_>) -> Result<Config, Failure> {
 
 /// What would fail every night is refused at once.
 fn calendar_of(config: &Config) -> Result<Calendar, Failure> {
-    if config.schedule.prune.is_some() && config.retention.is_empty() {
+    let mut repositories = config.repositories.all().iter();
+    let is_without = repositories.any(|one| config.retention_of(one).is_empty());
+    if config.schedule.prune.is_some() && is_without {
         return Err(etcdrx::prune::Error::NoPolicy.into());
     }
     Ok(Calendar::of(&config.schedule, now(), rand::random)?)

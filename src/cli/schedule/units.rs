@@ -51,10 +51,11 @@ impl Facts {
 
     /// The directories outside of its own that the service writes to.
     fn writable(&self) -> Vec<PathBuf> {
-        let repository = self.config.repository.url.strip_prefix("file://");
+        let repositories = self.config.repositories.all().iter();
+        let directories = repositories.filter_map(|one| one.url.strip_prefix("file://"));
         let metrics = self.config.notify.metrics_file.as_deref();
         let metrics = metrics.and_then(Path::parent);
-        let all = repository.map(PathBuf::from).into_iter();
+        let all = directories.map(PathBuf::from);
         all.chain(metrics.map(PathBuf::from)).collect()
     }
 

@@ -89,7 +89,7 @@ pub(super) async fn open(
         return Ok(source);
     }
     let config = context.configure(&args.repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let (folder, catalog) = open_catalog(context, &config).await?;
     let backup = catalog.find(wanted, &folder)?;
     let directory = args.temp_dir.clone().unwrap_or_else(env::temp_dir);
     let source = Source::bring(&folder, backup, &directory, context.screen).await?;
@@ -104,7 +104,7 @@ pub(super) async fn survey(
     repository: &RepositoryArgs,
 ) -> Result<Surveyed, Failure> {
     let config = context.configure(repository)?;
-    let (folder, catalog) = open_catalog(&config).await?;
+    let (folder, catalog) = open_catalog(context, &config).await?;
     let backup = catalog.find(wanted, &folder)?;
     let (findings, surveyed) = read_deep(&folder, backup, context.screen).await?;
     context.screen.clear();

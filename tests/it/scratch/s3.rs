@@ -78,15 +78,59 @@ impl Store {
     }
 
     async fn create_bucket(&self) {
+        self.ask("PUT", BUCKET, &[], "").await;
+    }
+
+    /// Makes another bucket, which keeps old versions.
+    pub(crate) async fn create_versioned_bucket(&self, name: &str) {
+        let configuration =
+            "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        self.ask("PUT", name, &[], "").await;
+        self.ask("PUT", &format!("{name}?versioning="), &[], configuration)
+            .await;
+    }
+
+    /// Makes another bucket, which locks every object for a day: `COMPLIANCE` or `GOVERNANCE`.
+    pub(crate) async fn create_locked_bucket(&self, name: &str, mode: &str) {
+        let with_locks = [("x-amz-bucket-object-lock-enabled", "true".to_owned())];
+        let configuration = format!(
+            "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>{mode}</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>"
+        );
+        self.ask("PUT", name, &with_locks, "").await;
+        self.ask("PUT", &format!("{name}?object-lock="), &[], &configuration)
+            .await;
+    }
+
+    /// The keys of all objects that a bucket keeps, old versions and hidden ones too.
+    pub(crate) async fn kept_in(&self, bucket: &str) -> Vec<String> {
+        let answer = self
+            .ask("GET", &format!("{bucket}?versions="), &[], "")
+            .await;
+        let kept = answer.split("<Version>").skip(1);
+        let key = |version: &str| {
+            let (_, rest) = version.split_once("<Key>")?;
+            Some(rest.split_once('<')?.0.to_owned())
+        };
+        kept.filter_map(key).collect()
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&'static str, String)],
+        body: &str,
+    ) -> String {
         let endpoint = self.endpoint().expect("an S3 store has an endpoint");
-        let url = format!("{endpoint}/{BUCKET}");
+        let url = format!("{endpoint}/{target}");
         let client = http_client(self.ca());
         until_accepted(&self.server, async || {
+            let body = body.as_bytes().to_vec();
             client
-                .execute(sign("PUT", &url, "s3", &[], Vec::new()))
+                .execute(sign(method, &url, "s3", headers, body))
                 .await
         })
-        .await;
+        .await
     }
 }
 

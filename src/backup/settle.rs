@@ -1,0 +1,169 @@
+//! What follows the stream, in each repository by itself: read back, commit, read the manifest back.
+//!
+//! A repository commits as soon as its copy is proven and does not wait for the others: a slow one, a signal or the time
+//! limit takes nothing from one that has the backup already.
+
+use std::future::pending;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
+use super::attempt::Ready;
+use super::place::Place;
+use super::prove::prove;
+use super::{Error, Limits, Request, Run};
+use crate::codec::Encoded;
+use crate::etcd::MemberStatus;
+use crate::manifest::{self, DATA, Manifest};
+use crate::progress::Event;
+use crate::repository::CommitError;
+
+/// A snapshot that was streamed into every repository that is left, and shows nowhere yet.
+pub(super) struct Streamed {
+    pub(super) ready: Ready,
+    pub(super) members: Vec<MemberStatus>,
+    pub(super) encoded: Encoded,
+}
+
+impl<'a> Run<'a> {
+    /// Proves and commits, everywhere at once, while the members are asked for their hashes.
+    pub(super) async fn settle(&mut self, streamed: Streamed, limits: Limits<'_>) {
+        let request = self.request;
+        self.stage(match request.read_back {
+            true => "reading the stored object back",
+            false => "storing the rest",
+        });
+        let draft = self.draft(&streamed);
+        let draft = draft.shared();
+        let settling = self.places.all.iter_mut().enumerate();
+        let settling = settling.filter(|(_, place)| place.outcome.is_none());
+        let settling = settling.map(|(index, place)| {
+            let draft = draft.clone();
+            let encoded = &streamed.encoded;
+            async move { (index, place.settle(request, encoded, draft, limits).await) }
+        });
+        let settled = tokio::select! {
+            settled = join_all(settling) => settled,
+            // The members are asked while the stores read.
+            () = async { draft.clone().await; pending().await } => Vec::new(),
+        };
+        for (index, outcome) in settled {
+            match outcome {
+                Ok(manifest) => self.places.all[index].outcome = Some(Ok(manifest)),
+                Err(error) => self.places.drop_out(index, error),
+            }
+        }
+    }
+
+    /// The manifest as it is everywhere, but for the times at which each copy is proven.
+    fn draft<'s>(&self, streamed: &'s Streamed) -> impl Future<Output = Manifest> + use<'s, 'a> {
+        let Streamed {
+            ready,
+            members,
+            encoded,
+        } = streamed;
+        let (request, findings) = (self.request, self.findings.clone());
+        let (id, started_at) = (self.id.clone(), self.started_at);
+        async move {
+            let status = &ready.candidate.status;
+            let proof = prove(request.access, status, members, encoded).await;
+            for finding in &proof.findings {
+                let message = finding.message.clone();
+                request.progress.event(Event::Warning(message));
+            }
+            let facts = &encoded.plain.facts;
+            Manifest {
+                format: manifest::FORMAT,
+                etcdrx_version: env!("CARGO_PKG_VERSION").to_owned(),
+                id,
+                cluster: request.cluster.clone(),
+                cluster_id: status.cluster_id,
+                member_id: status.member_id,
+                member_name: status.name.clone(),
+                endpoint: status.endpoint.clone(),
+                member_choice: ready.candidate.because.clone(),
+                etcd_version: status.version.clone(),
+                storage_version: facts.storage_version.clone(),
+                revision: facts.revision,
+                compact_revision: facts.compact_revision,
+                raft_index: facts.consistent_index.unwrap_or(status.applied_index),
+                raft_term: facts.term.unwrap_or(status.raft_term),
+                quorum: ready.linearizable.is_some(),
+                linearizable_revision: ready.linearizable,
+                started_at,
+                completed_at: started_at,
+                db_size_bytes: encoded.plain.db_size_bytes,
+                stored_size_bytes: encoded.stored.size_bytes,
+                snapshot_sha256: encoded.plain.sha256,
+                stored_sha256: encoded.stored.sha256,
+                object: DATA.to_owned(),
+                compression: "zstd".to_owned(),
+                encryption: None,
+                hashkv: proof.hashkv,
+                keys: encoded.deep.as_ref().ok().map(|surveyed| surveyed.keys),
+                verified_at: None,
+                verified_how: None,
+                findings: findings.into_iter().chain(proof.findings).collect(),
+            }
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Makes the data object appear, proves it, and commits.
+    async fn settle(
+        &mut self,
+        request: &Request<'_>,
+        encoded: &Encoded,
+        draft: impl Future<Output = Manifest>,
+        limits: Limits<'_>,
+    ) -> Result<Manifest, Error> {
+        let proven = async {
+            self.upload_proven(encoded, request.read_back).await?;
+            Ok(draft.await)
+        };
+        let mut manifest = limits.bound(proven).await?;
+        manifest.completed_at = (request.now)();
+        if request.read_back {
+            manifest.verified_at = Some(manifest.completed_at);
+            manifest.verified_how = Some("read-back".to_owned());
+        }
+        self.commit(&manifest).await?;
+        Ok(manifest)
+    }
+
+    /// Makes the data object appear and, unless told not to, reads all of it back.
+    async fn upload_proven(&mut self, encoded: &Encoded, read_back: bool) -> Result<(), Error> {
+        let repository = |source| Error::Repository { source };
+        let upload = self.upload.as_mut().expect("a transfer came before");
+        upload.finish().await.map_err(repository)?;
+        if !read_back {
+            return Ok(());
+        }
+        let stored = self.folder.open(upload.key()).await.map_err(repository)?;
+        let (found, found_bytes) = stored.digest().await.map_err(repository)?;
+        let sent = encoded.stored;
+        if found != sent.sha256 || found_bytes != sent.size_bytes {
+            return Err(Error::ReadBack {
+                sent: sent.sha256,
+                sent_bytes: sent.size_bytes,
+                found,
+                found_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes the manifest, which makes the backup exist, and reads it back.
+    async fn commit(&mut self, manifest: &Manifest) -> Result<(), Error> {
+        // From here on the data may belong to a backup that exists: it is not to be removed any more.
+        self.upload = None;
+        let lock = self.lock.as_ref().expect("nothing is written without it");
+        let committed = lock.commit(&manifest.id, &manifest.to_json()).await;
+        committed.map_err(|error| match error {
+            CommitError::Lock { source } => Error::Lock { source },
+            CommitError::Store { source } => Error::Repository { source },
+            CommitError::ReadBack { id } => Error::ManifestReadBack { id },
+        })
+    }
+}
