@@ -8,9 +8,10 @@ use futures_util::future::join_all;
 use super::prove::{Proof, prove};
 use super::{Error, Run};
 use crate::codec::Encoded;
+use crate::codec::encryption::AGE;
 use crate::etcd::{self, Candidate, Choice, Member, MemberStatus};
 use crate::id::Revision;
-use crate::manifest::{self, DATA, Finding, MANIFEST, Manifest};
+use crate::manifest::{self, Finding, MANIFEST, Manifest};
 use crate::progress::told;
 
 /// How long a member may take to answer a call that it should answer at once.
@@ -155,6 +156,7 @@ impl Run<'_> {
         let facts = &encoded.plain.facts;
         let completed_at = (self.request.now)();
         let proven = self.request.read_back;
+        let recipients = self.request.folder.keys().recipients();
         Manifest {
             format: manifest::FORMAT,
             etcdrx_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -179,9 +181,10 @@ impl Run<'_> {
             stored_size_bytes: encoded.stored.size_bytes,
             snapshot_sha256: encoded.plain.sha256,
             stored_sha256: encoded.stored.sha256,
-            object: DATA.to_owned(),
+            object: self.object().to_owned(),
             compression: "zstd".to_owned(),
-            encryption: None,
+            encryption: recipients.map(|_| AGE.to_owned()),
+            recipients: recipients.map_or_else(Vec::new, |all| all.words().to_vec()),
             hashkv: proof.hashkv,
             keys: encoded.deep.as_ref().ok().map(|surveyed| surveyed.keys),
             verified_at: proven.then_some(completed_at),

@@ -244,6 +244,11 @@ impl Run<'_> {
         let Some(newest) = catalog.backups.first() else {
             return Ok(());
         };
+        let is_encrypted = self.request.folder.keys().recipients().is_some();
+        if newest.manifest.encryption.is_some() && !is_encrypted {
+            let message = "the last backup is encrypted, and this one is not: no recipients are configured here";
+            self.find(Finding::error("no-longer-encrypted", message));
+        }
         let before = newest.manifest.cluster_id;
         if before != ours {
             let message = format!(

@@ -8,7 +8,7 @@ use super::{Error, Run};
 use crate::codec::{self, Block, Encoded, FRAME_BYTES, Level, Options, Sha256};
 use crate::config::CompressionLevel;
 use crate::etcd::{Member, Snapshot};
-use crate::manifest::DATA;
+use crate::manifest::{DATA, ENCRYPTED_DATA};
 use crate::progress::{Event, Progress};
 use crate::repository::{Lock, Upload};
 
@@ -29,6 +29,7 @@ impl Run<'_> {
                 CompressionLevel::Fixed(level) => Level::Fixed(level),
             },
             threads: settings.compression_threads,
+            recipients: self.request.folder.keys().recipients().cloned(),
         };
         let snapshot = member
             .snapshot(settings.stall_timeout)
@@ -37,14 +38,14 @@ impl Run<'_> {
         let upload = self
             .request
             .folder
-            .upload(&format!("{}/{DATA}", self.id))
+            .upload(&format!("{}/{}", self.id, self.object()))
             .await
             .map_err(|source| Error::Repository { source })?;
         let upload = self.upload.insert(upload);
 
         let (blocks, input) = mpsc::channel(FRAMES);
         let (output, pieces) = mpsc::channel(PIECES);
-        let encoder = spawn_blocking(move || codec::encode(options, input, &output));
+        let encoder = spawn_blocking(move || codec::encode(&options, input, &output));
         let moved = tokio::try_join!(
             receive(snapshot, blocks, self.request.progress),
             store(pieces, upload, &self.lock),
@@ -59,6 +60,14 @@ impl Run<'_> {
             // The stream's end was closed by the encoder: its own reason is the one that counts.
             Err(None) => Err(damaged(encoded.err().unwrap_or(codec::Error::Abandoned))),
             Err(Some(error)) => Err(error),
+        }
+    }
+
+    /// The name of the data object.
+    pub(super) fn object(&self) -> &'static str {
+        match self.request.folder.keys().recipients() {
+            Some(_) => ENCRYPTED_DATA,
+            None => DATA,
         }
     }
 

@@ -10,6 +10,7 @@ use etcdrx::id::ClusterId;
 use super::certs::CertsCommand;
 use super::diagnose::DiagnoseArgs;
 use super::drill::DrillCommand;
+use super::encryption::EncryptionCommand;
 use super::node::NodeCommand;
 use super::recover::RecoverArgs;
 use super::restore::RestoreArgs;
@@ -169,6 +170,12 @@ pub(crate) enum Command {
         /// What to do
         #[command(subcommand)]
         command: CertsCommand,
+    },
+    /// Encryption of backups: prove that they can be opened
+    Encryption {
+        /// What to do
+        #[command(subcommand)]
+        command: EncryptionCommand,
     },
     /// Do all of this by itself: stay and keep a schedule, or print units for another scheduler
     Schedule {

@@ -139,7 +139,7 @@ fn answer(context: &Context<'_>, manifest: &Manifest, folder: &etcdrx::repositor
         "backup {} of {}: {proof}\n  \
          member    {} ({}), {}\n  \
          revision  {}{}\n  \
-         size      {} in {} (zstd), {seconds:.1} s\n  \
+         size      {} in {} ({}), {seconds:.1} s\n  \
          where     {}/{}/{}",
         manifest.id,
         manifest.cluster,
@@ -156,6 +156,7 @@ fn answer(context: &Context<'_>, manifest: &Manifest, folder: &etcdrx::repositor
             .map_or_else(String::new, |keys| format!(", {keys} keys")),
         print::size(manifest.db_size_bytes),
         print::size(manifest.stored_size_bytes),
+        print::stored_as(manifest),
         folder.repository().url().trim_end_matches('/'),
         manifest.cluster,
         manifest.id,

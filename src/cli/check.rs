@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
     })
 }
 
-fn answer(context: &Context<'_>, report: &Report) {
+pub(super) fn answer(context: &Context<'_>, report: &Report) {
     let screen = context.screen;
     if screen.json {
         screen.answer_json(&json!({"passed": report.passed, "findings": report.findings}));

@@ -3,12 +3,14 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use etcdrx::catalog::Catalog;
 use etcdrx::config::{Config, Layers};
 use etcdrx::etcd::Access;
 use etcdrx::id::ClusterName;
+use etcdrx::keys::Keys;
 use etcdrx::repository::{Folder, Mode, Repository};
 use tokio_util::sync::CancellationToken;
 use toml::Value;
@@ -148,8 +150,10 @@ impl Flags for Layers {
 /// The cluster's folder in the repository that the configuration names.
 pub(super) fn open_folder(config: &Config, mode: Mode) -> Result<(ClusterName, Folder), Failure> {
     let cluster = config.cluster.folder()?;
+    // First: where nothing can be encrypted, no directory is made either.
+    let keys = Keys::open(&config.encryption)?;
     let repository = Repository::open(&config.repository, mode)?;
-    let folder = repository.folder(&cluster);
+    let folder = repository.folder(&cluster, Arc::new(keys));
     Ok((cluster, folder))
 }
 

@@ -112,6 +112,9 @@ fn answer(context: &Context<'_>, reports: &[(&Backup, Report)], strays: &[Findin
     for (backup, report) in reports {
         if report.is_ok() {
             lines.push(format!("{} ok: {}", backup.id(), report.checks.join(", ")));
+            if !report.findings.is_empty() {
+                lines.push(print::findings(&report.findings));
+            }
             continue;
         }
         lines.push(format!("{} DAMAGED", backup.id()));

@@ -228,14 +228,6 @@ fn check(config: &Config) -> Result<(), Error> {
     if !(1..=64).contains(&config.backup.compression_threads) {
         return senseless("backup", "compression_threads", "expected 1 to 64");
     }
-    if !config.encryption.recipients.is_empty() || config.encryption.identity_file.is_some() {
-        // Fail closed: a backup that was to be encrypted is never stored in the clear.
-        return senseless(
-            "encryption",
-            "recipients",
-            "this release cannot encrypt, and stores nothing in the clear that was to be encrypted",
-        );
-    }
     Ok(())
 }
 
@@ -326,12 +318,6 @@ mod tests {
         assert!(file("[backup]\ncompression_level = 20\n").is_err());
         assert!(file("[backup]\ntimeout = \"soon\"\n").is_err());
         assert!(file("[backup]\ntimeout = \"0s\"\n").is_err());
-    }
-
-    #[test]
-    fn encryption_that_cannot_be_had_stops_everything() {
-        let error = file("[encryption]\nrecipients = [\"age1x\"]\n").unwrap_err();
-        assert!(error.to_string().contains("cannot encrypt"));
     }
 
     #[test]

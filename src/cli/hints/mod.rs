@@ -18,7 +18,7 @@ use etcdrx::notify::MetricsError;
 use etcdrx::repository::{Error as RepositoryError, LockError};
 use etcdrx::schedule::{calendar, records};
 use etcdrx::{
-    apply, backup, certs as library, fetch, id, pki, prune, recovery, restore, source, verify,
+    apply, backup, certs as library, fetch, id, keys, pki, prune, recovery, restore, source, verify,
 };
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
@@ -50,6 +50,7 @@ failure_from! {
     RepositoryError => repository_exit,
     CatalogError => catalog_exit,
     verify::Error => verify_exit,
+    keys::Error => keys_exit,
     backup::Error => backup_exit,
     prune::Error => prune_exit,
     fetch::Error => fetch_exit,
@@ -259,6 +260,40 @@ fn verify_exit(error: &verify::Error) -> (Exit, &'static str) {
             (Exit::Failed, "whoever read the output went away")
         }
         verify::Error::Output { .. } => (Exit::Failed, "is the disk full?"),
+        verify::Error::NoIdentity { .. } => (
+            Exit::Refused,
+            "`identity_file` in [encryption], or ETCDRX_ENCRYPTION_IDENTITY_FILE, names the file that opens it; nothing was done",
+        ),
+        verify::Error::WrongIdentity { .. } => (
+            Exit::Refused,
+            "`identity_file` in [encryption] must name the private part of one of these keys; nothing was done",
+        ),
+        verify::Error::Keys { source } => keys_exit(source),
+        verify::Error::Header { .. } => (
+            Exit::Damaged,
+            "use another backup; `etcdrx list` shows which were verified",
+        ),
+        verify::Error::UnknownEncryption { .. } => (
+            Exit::Failed,
+            "a newer release of etcdrx may know it; nothing was done",
+        ),
+    }
+}
+
+fn keys_exit(error: &keys::Error) -> (Exit, &'static str) {
+    match error {
+        keys::Error::Recipients { .. } => (
+            Exit::Usage,
+            "nothing was stored: what was to be encrypted is never stored in the clear; `age-keygen -y FILE` prints the recipient of an identity",
+        ),
+        keys::Error::Identity { .. } => (
+            Exit::Usage,
+            "the file holds AGE-SECRET-KEY-1… as `age-keygen` writes it, or a private key of ssh",
+        ),
+        keys::Error::NoIdentity => (
+            Exit::Usage,
+            "`identity_file` in [encryption] names the file that opens backups",
+        ),
     }
 }
 

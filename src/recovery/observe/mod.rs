@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 
+pub use self::backups::Backups;
 pub(super) use self::gather::authority;
 use self::gather::gather;
 use super::Observation;
-use crate::catalog::Catalog;
 use crate::config::Node;
 use crate::etcd::Access;
 use crate::manifest::Finding;
@@ -61,7 +61,7 @@ pub struct Request<'a> {
 pub async fn observe(
     request: &Request<'_>,
     nodes: impl Future<Output = Nodes>,
-    backups: impl Future<Output = Option<Result<Catalog, String>>>,
+    backups: impl Future<Output = Option<Result<Backups, String>>>,
 ) -> Observation {
     let began = Instant::now();
     let cluster = async {
