@@ -17,6 +17,8 @@ use crate::retention::{Candidate, Health};
 pub const PIN: &str = "pin.json";
 /// What the names of verification records begin with.
 const VERIFICATION: &str = "verification-";
+/// How a backup was verified whose stored bytes alone were looked at, since nothing opened them.
+pub const STORED: &str = "stored";
 /// How many small objects are read at once.
 const PARALLEL: usize = 16;
 
@@ -53,7 +55,7 @@ pub enum Error {
 pub struct Verification {
     /// When.
     pub at: DateTime<Utc>,
-    /// How: `read-back` or `full`.
+    /// How: `full`, `deep`, `drill`, or [`STORED`].
     pub how: String,
     /// Whether the backup was found to be what was written.
     pub ok: bool,
@@ -102,7 +104,10 @@ impl Backup {
         if self.listed_size_bytes != Some(self.manifest.stored_size_bytes) {
             return Health::Damaged;
         }
-        match self.verifications.last() {
+        // That the stored bytes are still those takes nothing back of what was found when they were opened.
+        let opened = self.verifications.iter().rev();
+        let mut opened = opened.filter(|record| record.how != STORED || !record.ok);
+        match opened.next().or(self.verifications.last()) {
             Some(last) if last.ok => Health::Verified,
             Some(_) => Health::Damaged,
             None if self.manifest.verified_at.is_some() => Health::Verified,

@@ -19,6 +19,7 @@ pub mod fetch;
 pub mod handshakes;
 pub mod host;
 pub mod id;
+pub mod keys;
 pub mod manifest;
 pub mod node;
 pub mod notify;

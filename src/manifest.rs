@@ -14,6 +14,9 @@ pub const MANIFEST: &str = "manifest.json";
 /// The name of the data object beside it.
 pub const DATA: &str = "snapshot.db.zst";
 
+/// The name of the data object where it is encrypted.
+pub const ENCRYPTED_DATA: &str = "snapshot.db.zst.age";
+
 /// Why a manifest could not be used.
 #[expect(missing_docs, reason = "the messages name the fields")]
 #[derive(Debug, Error)]
@@ -153,6 +156,9 @@ pub struct Manifest {
     pub compression: String,
     /// How it is encrypted: absent or `age`.
     pub encryption: Option<String>,
+    /// For whom: their public keys. Empty where it is not encrypted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
     /// The hash of the snapshot's own records, as a member computes it; the member's, where the database is not sound.
     pub hashkv: Option<HashKv>,
     /// How many keys were alive at the snapshot's revision; absent where the database is not sound.

@@ -155,7 +155,7 @@ impl Source {
             .await
             .map_err(|error| match error {
                 verify::Error::Output { source } => spool(source),
-                source @ verify::Error::Repository { .. } => Error::Backup { source },
+                source => Error::Backup { source },
             })?;
         if !findings.is_empty() {
             return Err(Error::DamagedBackup { findings });

@@ -6,6 +6,7 @@ mod prove;
 mod settle;
 mod transfer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use self::place::{Place, Places};
 use self::settle::Streamed;
 use crate::catalog::{self, Catalog};
+use crate::codec::encryption::Recipients;
 use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
 use crate::id::{BackupId, ClusterId, ClusterName, Digest, Revision};
-use crate::manifest::{Finding, Manifest};
+use crate::manifest::{DATA, ENCRYPTED_DATA, Finding, Manifest};
 use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder, Holder, LockError, LockRecord};
 use crate::{codec, config};
@@ -127,6 +129,21 @@ pub struct Request<'a> {
     pub interrupt: &'a CancellationToken,
     /// Hears how far it is.
     pub progress: &'a dyn Progress,
+}
+
+impl Request<'_> {
+    /// Who can open it, if not everybody: the same in every repository.
+    fn recipients(&self) -> Option<&Arc<Recipients>> {
+        self.folders.first()?.keys().recipients()
+    }
+
+    /// The name of the data object.
+    fn object(&self) -> &'static str {
+        match self.recipients() {
+            Some(_) => ENCRYPTED_DATA,
+            None => DATA,
+        }
+    }
 }
 
 /// A backup that exists in one repository at the least.
@@ -280,10 +297,44 @@ impl Run<'_> {
             catalog.map_err(|source| Error::Catalog { source })
         };
         for catalog in self.places.in_all(load).await {
-            for finding in doubts(&catalog, ours, self.started_at) {
+            for finding in self.doubts(&catalog, ours) {
                 self.find(finding);
             }
         }
+    }
+
+    /// What the earlier backups of a folder make doubtful.
+    fn doubts(&self, catalog: &Catalog, ours: ClusterId) -> Vec<Finding> {
+        if let Some(theirs) = catalog.alternates_with(ours) {
+            // Somebody's mistake must not leave this cluster without backups.
+            let message = format!(
+                "the folder holds newer backups of another cluster ({theirs}) beside those of this one ({ours}): give each cluster a name of its own, and look before you restore `latest`"
+            );
+            return vec![Finding::error("folder-shared", message)];
+        }
+        let Some(newest) = catalog.backups.first() else {
+            return Vec::new();
+        };
+        let mut findings = Vec::new();
+        if newest.manifest.encryption.is_some() && self.request.recipients().is_none() {
+            let message = "the last backup is encrypted, and this one is not: no recipients are configured here";
+            findings.push(Finding::error("no-longer-encrypted", message));
+        }
+        let before = newest.manifest.cluster_id;
+        if before != ours {
+            let message = format!(
+                "the cluster's id was {before} and is {ours}: it was restored or made anew, or this is another cluster's folder"
+            );
+            findings.push(Finding::warning("cluster-id-changed", message));
+        }
+        if newest.id().started_at() > self.started_at {
+            let message = format!(
+                "the newest backup {} lies in this clock's future: clocks disagree, and `latest` is not the newest",
+                newest.id()
+            );
+            findings.push(Finding::error("clock-behind", message));
+        }
+        findings
     }
 
     /// Tells what taking the locks taught about clocks and about the stores.
@@ -306,34 +357,4 @@ impl Run<'_> {
         self.request.progress.event(Event::Warning(message));
         self.findings.push(finding);
     }
-}
-
-/// What the earlier backups of a folder make doubtful.
-fn doubts(catalog: &Catalog, ours: ClusterId, started_at: DateTime<Utc>) -> Vec<Finding> {
-    if let Some(theirs) = catalog.alternates_with(ours) {
-        // Somebody's mistake must not leave this cluster without backups.
-        let message = format!(
-            "the folder holds newer backups of another cluster ({theirs}) beside those of this one ({ours}): give each cluster a name of its own, and look before you restore `latest`"
-        );
-        return vec![Finding::error("folder-shared", message)];
-    }
-    let Some(newest) = catalog.backups.first() else {
-        return Vec::new();
-    };
-    let mut findings = Vec::new();
-    let before = newest.manifest.cluster_id;
-    if before != ours {
-        let message = format!(
-            "the cluster's id was {before} and is {ours}: it was restored or made anew, or this is another cluster's folder"
-        );
-        findings.push(Finding::warning("cluster-id-changed", message));
-    }
-    if newest.id().started_at() > started_at {
-        let message = format!(
-            "the newest backup {} lies in this clock's future: clocks disagree, and `latest` is not the newest",
-            newest.id()
-        );
-        findings.push(Finding::error("clock-behind", message));
-    }
-    findings
 }

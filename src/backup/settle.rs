@@ -13,8 +13,9 @@ use super::place::Place;
 use super::prove::prove;
 use super::{Error, Limits, Request, Run};
 use crate::codec::Encoded;
+use crate::codec::encryption::AGE;
 use crate::etcd::MemberStatus;
-use crate::manifest::{self, DATA, Manifest};
+use crate::manifest::{self, Manifest};
 use crate::progress::Event;
 use crate::repository::CommitError;
 
@@ -72,6 +73,7 @@ impl<'a> Run<'a> {
                 request.progress.event(Event::Warning(message));
             }
             let facts = &encoded.plain.facts;
+            let recipients = request.recipients();
             Manifest {
                 format: manifest::FORMAT,
                 etcdrx_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -96,9 +98,10 @@ impl<'a> Run<'a> {
                 stored_size_bytes: encoded.stored.size_bytes,
                 snapshot_sha256: encoded.plain.sha256,
                 stored_sha256: encoded.stored.sha256,
-                object: DATA.to_owned(),
+                object: request.object().to_owned(),
                 compression: "zstd".to_owned(),
-                encryption: None,
+                encryption: recipients.map(|_| AGE.to_owned()),
+                recipients: recipients.map_or_else(Vec::new, |all| all.words().to_vec()),
                 hashkv: proof.hashkv,
                 keys: encoded.deep.as_ref().ok().map(|surveyed| surveyed.keys),
                 verified_at: None,

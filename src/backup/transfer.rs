@@ -9,7 +9,6 @@ use super::{Error, Run};
 use crate::codec::{self, Encoded, Level, Options};
 use crate::config::CompressionLevel;
 use crate::etcd::{self, Member};
-use crate::manifest::DATA;
 
 /// How many frames wait between the stream and the encoder, at most.
 const FRAMES: usize = 1;
@@ -26,18 +25,19 @@ impl Run<'_> {
                 CompressionLevel::Fixed(level) => Level::Fixed(level),
             },
             threads: settings.compression_threads,
+            recipients: self.request.recipients().cloned(),
         };
         let snapshot = member
             .snapshot(settings.stall_timeout)
             .await
             .map_err(|source| Error::Etcd { source })?;
-        let key = format!("{}/{DATA}", self.id);
+        let key = format!("{}/{}", self.id, self.request.object());
         let begin = async |place: &mut Place<'_>| place.begin(&key).await;
         self.places.in_all(begin).await;
 
         let (blocks, input) = mpsc::channel(FRAMES);
         let (output, pieces) = mpsc::channel(PIECES);
-        let encoder = spawn_blocking(move || codec::encode(options, input, &output));
+        let encoder = spawn_blocking(move || codec::encode(&options, input, &output));
         let moved = tokio::try_join!(
             async {
                 let received = snapshot.into_blocks(blocks, self.request.progress).await;

@@ -11,6 +11,7 @@ use super::certs::CertsCommand;
 use super::copy::CopyArgs;
 use super::diagnose::DiagnoseArgs;
 use super::drill::DrillCommand;
+use super::encryption::EncryptionCommand;
 use super::node::NodeCommand;
 use super::recover::RecoverArgs;
 use super::restore::RestoreArgs;
@@ -172,6 +173,12 @@ pub(crate) enum Command {
         /// What to do
         #[command(subcommand)]
         command: CertsCommand,
+    },
+    /// Encryption of backups: prove that they can be opened
+    Encryption {
+        /// What to do
+        #[command(subcommand)]
+        command: EncryptionCommand,
     },
     /// Do all of this by itself: stay and keep a schedule, or print units for another scheduler
     Schedule {

@@ -154,7 +154,7 @@ fn answer(context: &Context<'_>, manifest: &Manifest, whereabouts: &Whereabouts<
         "backup {} of {}: {proof}\n  \
          member    {} ({}), {}\n  \
          revision  {}{}\n  \
-         size      {} in {} (zstd), {seconds:.1} s\n{}",
+         size      {} in {} ({}), {seconds:.1} s\n{}",
         manifest.id,
         manifest.cluster,
         if manifest.member_name.is_empty() {
@@ -170,6 +170,7 @@ fn answer(context: &Context<'_>, manifest: &Manifest, whereabouts: &Whereabouts<
             .map_or_else(String::new, |keys| format!(", {keys} keys")),
         print::size(manifest.db_size_bytes),
         print::size(manifest.stored_size_bytes),
+        print::stored_as(manifest),
         whereabouts.lines(manifest),
     ));
 }

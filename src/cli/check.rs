@@ -50,7 +50,7 @@ fn unusable(name: Option<&str>, failure: &Failure) -> Finding {
     Finding::error("repository", message)
 }
 
-fn answer(context: &Context<'_>, report: &Report) {
+pub(super) fn answer(context: &Context<'_>, report: &Report) {
     let screen = context.screen;
     if screen.json {
         screen.answer_json(&json!({"passed": report.passed, "findings": report.findings}));

@@ -3,12 +3,14 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use etcdrx::catalog::Catalog;
 use etcdrx::config::{self, Config, Layers};
 use etcdrx::etcd::Access;
 use etcdrx::id::ClusterName;
+use etcdrx::keys::Keys;
 use etcdrx::repository::{Folder, Mode, Repository};
 use tokio_util::sync::CancellationToken;
 use toml::Value;
@@ -151,8 +153,10 @@ impl Flags for Layers {
 /// The cluster's folder in the repository that the configuration names.
 pub(super) fn open_folder(config: &Config, mode: Mode) -> Result<(ClusterName, Folder), Failure> {
     let cluster = config.cluster.folder()?;
+    // First: where nothing can be encrypted, no directory is made either.
+    let keys = Keys::open(&config.encryption)?;
     let repository = Repository::open(config.repository(), mode)?;
-    let folder = repository.folder(&cluster);
+    let folder = repository.folder(&cluster, Arc::new(keys));
     Ok((cluster, folder))
 }
 
@@ -162,9 +166,11 @@ pub(super) type Opened<'a> = (&'a config::Repository, Result<Folder, Failure>);
 /// The cluster's folder in every repository, in the order of the configuration, or why one of them cannot be opened.
 pub(super) fn open_folders(config: &Config, mode: Mode) -> Result<Vec<Opened<'_>>, Failure> {
     let cluster = config.cluster.folder()?;
+    // First: where nothing can be encrypted, no directory is made either.
+    let keys = Arc::new(Keys::open(&config.encryption)?);
     let open = |settings| {
         let repository = Repository::open(settings, mode)?;
-        Ok(repository.folder(&cluster))
+        Ok(repository.folder(&cluster, Arc::clone(&keys)))
     };
     let all = config.repositories.all().iter();
     Ok(all.map(|settings| (settings, open(settings))).collect())

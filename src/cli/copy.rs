@@ -1,5 +1,6 @@
 //! `etcdrx copy`
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -52,9 +53,14 @@ pub(super) async fn run(context: &Context<'_>, args: &CopyArgs) -> Outcome {
         config.repositories.named(&args.from)?,
         config.repositories.named(&args.to)?,
     );
+    // What is stored is copied as it is: no key is needed.
+    let open = |settings, mode| {
+        let repository = Repository::open(settings, mode)?;
+        Ok::<_, Failure>(repository.folder(&cluster, Arc::default()))
+    };
     let request = Request {
-        from: &Repository::open(from, Mode::Existing)?.folder(&cluster),
-        to: &Repository::open(to, Mode::Create)?.folder(&cluster),
+        from: &open(from, Mode::Existing)?,
+        to: &open(to, Mode::Create)?,
         policy: config.retention_of(to),
         wait: args.wait,
         now,

@@ -162,6 +162,9 @@ fn notes(backup: &Backup, older: Option<&Backup>) -> Vec<&'static str> {
     if backup.pinned {
         notes.push("pinned");
     }
+    if manifest.encryption.is_some() {
+        notes.push("encrypted");
+    }
     if !manifest.quorum {
         notes.push("no quorum");
     }

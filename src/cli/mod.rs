@@ -8,6 +8,7 @@ mod context;
 mod copy;
 mod diagnose;
 mod drill;
+mod encryption;
 mod failure;
 mod fetch;
 mod hints;
@@ -93,6 +94,11 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
         }
         Command::Certs { command } => context.or_interrupt(certs::run(&context, &command)).await,
         Command::Drill { command } => drill::run(&context, &command).await,
+        Command::Encryption { command } => {
+            context
+                .or_interrupt(encryption::run(&context, &command))
+                .await
+        }
         Command::Schedule { command } => schedule::dispatch(&context, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

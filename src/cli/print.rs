@@ -63,6 +63,15 @@ pub(super) fn manifest_json(manifest: &Manifest, pinned: bool) -> Value {
     json
 }
 
+/// What was done to the bytes before they were stored, such as `zstd, age`.
+pub(super) fn stored_as(manifest: &Manifest) -> String {
+    let compression = Some(manifest.compression.as_str());
+    let steps = compression
+        .into_iter()
+        .chain(manifest.encryption.as_deref());
+    steps.collect::<Vec<_>>().join(", ")
+}
+
 /// Findings, a line each.
 pub(super) fn findings(findings: &[Finding]) -> String {
     let lines: Vec<String> = findings

@@ -69,6 +69,8 @@ fn origin(manifest: &Manifest, pinned: bool) -> Vec<String> {
 
 /// What it holds.
 fn data(manifest: &Manifest) -> Vec<String> {
+    let opened_by = manifest.recipients.iter();
+    let opened_by = opened_by.map(|recipient| format!("           for {recipient}"));
     let compacted = match manifest.compact_revision {
         Some(to) => format!("compacted to {to}"),
         None => "never compacted".to_owned(),
@@ -82,7 +84,7 @@ fn data(manifest: &Manifest) -> Vec<String> {
         None => "unknown".to_owned(),
     };
     let (database, stored) = (manifest.db_size_bytes, manifest.stored_size_bytes);
-    vec![
+    let mut lines = vec![
         format!("revision   {}, {compacted}{keys}", manifest.revision),
         format!(
             "raft       index {}, term {}",
@@ -97,10 +99,12 @@ fn data(manifest: &Manifest) -> Vec<String> {
         format!(
             "stored     {} ({stored} bytes), {}",
             print::size(stored),
-            manifest.compression
+            print::stored_as(manifest)
         ),
         format!("           SHA-256 {}", manifest.stored_sha256),
-    ]
+    ];
+    lines.extend(opened_by);
+    lines
 }
 
 /// Every verification, oldest first.

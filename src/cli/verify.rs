@@ -186,6 +186,9 @@ fn text(found: &Found) -> String {
     for (id, report) in &found.reports {
         if report.is_ok() {
             lines.push(format!("{id} ok: {}", report.checks.join(", ")));
+            if !report.findings.is_empty() {
+                lines.push(print::findings(&report.findings));
+            }
             continue;
         }
         lines.push(format!("{id} DAMAGED"));

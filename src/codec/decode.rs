@@ -1,7 +1,7 @@
 //! Stored to plain: digest, decompress, prove.
 
 use std::io::{self, Read};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use bytes::{Buf, Bytes};
@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::Error;
 use super::digest::{Stored, StoredTotals};
+use super::encryption::{Identities, NotAuthentic};
 use super::plain::{Deep, Plain, PlainTotals};
 
 /// How much is decompressed at a time: what fits into a core's own cache.
@@ -26,21 +27,45 @@ pub struct Decoded {
     pub deep: Option<Deep>,
 }
 
+/// How stored bytes are opened.
+#[derive(Debug, Clone)]
+pub enum Opening {
+    /// They are not encrypted.
+    Plain,
+    /// With one of these identities.
+    Age(Arc<Identities>),
+}
+
+/// Digests everything that `input` gives and opens nothing; blocks, so it needs a thread of its own.
+#[must_use]
+pub fn digest(mut input: Receiver<Bytes>) -> StoredTotals {
+    let mut stored = Stored::default();
+    while let Some(bytes) = input.blocking_recv() {
+        stored.feed(&bytes);
+    }
+    stored.finish()
+}
+
 /// Decodes everything that `input` gives and hands the plain bytes to `sink`; blocks, so it needs a thread of its own.
 ///
 /// The end of the input is the end of the object: the caller compares the stored totals with the manifest's, which is
 /// what tells a stream that broke off from a whole one. Bytes reach `sink` before they are proven.
-pub fn decode(input: Receiver<Bytes>, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Decoded {
-    run(Plain::default(), input, sink)
+pub fn decode(
+    opening: &Opening,
+    input: Receiver<Bytes>,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Decoded {
+    run(opening, Plain::default(), input, sink)
 }
 
 /// As [`decode`], with every page and record of the database looked at as it goes by.
 #[must_use]
-pub fn decode_deep(input: Receiver<Bytes>) -> Decoded {
-    run(Plain::deep(), input, &mut |_| Ok(()))
+pub fn decode_deep(opening: &Opening, input: Receiver<Bytes>) -> Decoded {
+    run(opening, Plain::deep(), input, &mut |_| Ok(()))
 }
 
 fn run(
+    opening: &Opening,
     plain: Plain,
     input: Receiver<Bytes>,
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
@@ -50,7 +75,7 @@ fn run(
         current: Bytes::new(),
         stored: Stored::default(),
     };
-    let plain = decompress(plain, &mut input, sink);
+    let plain = open(opening, plain, &mut input, sink);
     // What follows a damaged place is read all the same: the digest of the whole object names the culprit.
     if !matches!(plain, Err(Error::Output { .. })) {
         while let Some(bytes) = input.channel.blocking_recv() {
@@ -68,13 +93,34 @@ fn run(
     }
 }
 
-/// Decompresses; another thread proves what came out, while this one hands it on and decompresses more.
-fn decompress(
+/// Decrypts, where that is needed, and decompresses.
+fn open(
+    opening: &Opening,
     plain: Plain,
     input: &mut Input,
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(PlainTotals, Option<Deep>), Error> {
-    let broken = |source| Error::Decompress { source };
+    let identities = match opening {
+        Opening::Plain => return decompress(plain, input, sink),
+        Opening::Age(identities) => identities,
+    };
+    let opened = identities.decrypt(input);
+    let mut opened = opened.map_err(|error| identities.refused(error))?;
+    decompress(plain, &mut opened, sink)
+}
+
+/// Decompresses; another thread proves what came out, while this one hands it on and decompresses more.
+fn decompress(
+    plain: Plain,
+    input: &mut dyn Read,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(PlainTotals, Option<Deep>), Error> {
+    let broken = |source: io::Error| match NotAuthentic::is_cause_of(&source) {
+        true => Error::Decrypt {
+            source: Box::new(source),
+        },
+        false => Error::Decompress { source },
+    };
     let mut zstd = zstd::stream::read::Decoder::new(input).map_err(broken)?;
     // zstd's command line has the same limit: a window of 128 MiB, far beyond what etcdrx writes.
     zstd.window_log_max(27).map_err(broken)?;
@@ -158,8 +204,12 @@ mod tests {
         }
         block.try_send(Block::End).unwrap();
         let (output, mut stored) = mpsc::channel(1024);
-        let options = Options { level, threads: 1 };
-        let totals = encode(options, input, &output).unwrap();
+        let options = Options {
+            level,
+            threads: 1,
+            recipients: None,
+        };
+        let totals = encode(&options, input, &output).unwrap();
         let mut pieces = Vec::new();
         while let Ok(piece) = stored.try_recv() {
             pieces.push(piece);
@@ -174,7 +224,7 @@ mod tests {
         }
         drop(send);
         let mut plain = Vec::new();
-        let decoded = decode(input, &mut |bytes| {
+        let decoded = decode(&Opening::Plain, input, &mut |bytes| {
             plain.extend_from_slice(bytes);
             Ok(())
         });
@@ -202,8 +252,9 @@ mod tests {
         let options = Options {
             level: Level::Auto,
             threads: 1,
+            recipients: None,
         };
-        let error = encode(options, input, &output).err().unwrap();
+        let error = encode(&options, input, &output).err().unwrap();
         assert!(matches!(error, Error::Abandoned));
     }
 

@@ -1,6 +1,7 @@
-//! Plain to stored: prove, compress, digest.
+//! Plain to stored: prove, compress, encrypt, digest.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, Scope};
 use std::time::Instant;
@@ -11,8 +12,10 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, compress_bound};
 
 use super::Error;
-use super::digest::{Stored, StoredTotals};
+use super::digest::StoredTotals;
+use super::encryption::Recipients;
 use super::level::Follower;
+use super::outlet::Outlet;
 use super::plain::{Deep, Plain, PlainTotals};
 
 /// The content of one zstd frame. Each is compressed by itself, in memory and at once: zstd then neither copies it nor
@@ -21,9 +24,6 @@ pub const FRAME_BYTES: usize = 4 << 20;
 
 /// The level may change after so many frames.
 const FRAMES_OF_A_LEVEL: usize = 8;
-
-/// Stored bytes are passed on in pieces of at most this size.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// What goes into the encoder. A stream that breaks off never sends [`Block::End`], and so never counts as whole.
 #[derive(Debug)]
@@ -44,12 +44,14 @@ pub enum Level {
 }
 
 /// How to encode.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// How hard to compress.
     pub level: Level,
     /// How many threads compress; one more proves and digests meanwhile.
     pub threads: u32,
+    /// Who can open what comes out, if not everybody.
+    pub recipients: Option<Arc<Recipients>>,
 }
 
 /// What came out.
@@ -69,12 +71,12 @@ pub struct Encoded {
 /// # Errors
 /// If the bytes are not a snapshot, or either channel was given up.
 pub fn encode(
-    options: Options,
+    options: &Options,
     mut input: Receiver<Block>,
     output: &Sender<Bytes>,
 ) -> Result<Encoded, Error> {
     let mut plain = Plain::deep();
-    let mut stored = Stored::default();
+    let mut outlet = Outlet::open(options.recipients.as_deref(), output)?;
     let mut level = Levels::new(options.level);
     thread::scope(|scope| {
         let mut workers = VecDeque::new();
@@ -93,12 +95,12 @@ pub fn encode(
             // The worker that was given its frame first: what it made comes next.
             workers.rotate_left(1);
             let worker = workers.back_mut().expect("there is one at the least");
-            worker.collect(&mut stored, output)?;
+            worker.collect(&mut outlet)?;
             worker.compress(content.clone(), level.of_next_frame());
             plain.feed(&content);
         }
         for worker in &mut workers {
-            worker.collect(&mut stored, output)?;
+            worker.collect(&mut outlet)?;
         }
         Ok(())
     })?;
@@ -106,7 +108,7 @@ pub fn encode(
     Ok(Encoded {
         plain,
         deep: deep.expect("a deep one was begun"),
-        stored: stored.finish(),
+        stored: outlet.finish()?,
     })
 }
 
@@ -143,19 +145,13 @@ impl Worker {
     }
 
     /// Waits for the frame that is being compressed, if one is, and passes it on.
-    fn collect(&mut self, stored: &mut Stored, output: &Sender<Bytes>) -> Result<(), Error> {
+    fn collect(&mut self, outlet: &mut Outlet<'_>) -> Result<(), Error> {
         if !std::mem::take(&mut self.busy) {
             return Ok(());
         }
         let frame = self.compressed.recv();
         let frame = frame.expect("a worker answers every frame")?;
-        stored.feed(&frame);
-        let mut frame = Bytes::from(frame);
-        while !frame.is_empty() {
-            let piece = frame.split_to(frame.len().min(PIECE_BYTES));
-            output.blocking_send(piece).map_err(|_| Error::Abandoned)?;
-        }
-        Ok(())
+        outlet.pass_on(frame)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Plain snapshot bytes to stored bytes and back: digests, trailer, compression, in one pass.
+//! Plain snapshot bytes to stored bytes and back: digests, trailer, compression, encryption, in one pass.
 //!
 //! Both ways run on a blocking thread between two bounded channels, so that memory stays flat whatever the size of
 //! the database.
@@ -6,17 +6,21 @@
 mod decode;
 mod digest;
 mod encode;
+pub mod encryption;
 mod level;
+mod outlet;
 mod plain;
 
+use std::error::Error as StdError;
 use std::io;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::backend;
 use crate::id::Digest;
 
-pub use decode::{Decoded, decode, decode_deep};
+pub use decode::{Decoded, Opening, decode, decode_deep, digest};
 pub use digest::{Sha256, StoredTotals};
 pub use encode::{Block, Encoded, FRAME_BYTES, Level, Options, encode};
 pub use plain::{Deep, Plain, PlainTotals, TRAILER_BYTES, has_trailer};
@@ -42,6 +46,20 @@ pub enum Error {
     /// The stored bytes are not a zstd stream.
     #[error("the stored object cannot be decompressed")]
     Decompress { source: io::Error },
+
+    /// The stored bytes are whole, or may be, and are for somebody else.
+    #[error("none of the identities in {} opens it", .path.display())]
+    NoneOpens { path: PathBuf },
+
+    /// The stored bytes are not what was encrypted.
+    #[error("the stored object cannot be decrypted")]
+    Decrypt {
+        source: Box<dyn StdError + Send + Sync>,
+    },
+
+    /// No key could be made for the recipients.
+    #[error("cannot encrypt")]
+    Encrypt { source: io::Error },
 
     /// zstd refused to compress.
     #[error("cannot compress")]

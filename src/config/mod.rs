@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
 use crate::id::{self, ClusterName};
@@ -291,11 +291,11 @@ pub struct Schedule {
 }
 
 /// Who may read the backups.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Encryption {
-    /// age recipients.
-    pub recipients: Vec<String>,
+    /// age recipients; a list without any is a mistake, and none is no encryption.
+    pub recipients: Option<Vec<String>>,
     /// The identity that opens them.
     pub identity_file: Option<PathBuf>,
 }

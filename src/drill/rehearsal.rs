@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -307,7 +308,7 @@ async fn back_up(site: &Site, setting: &Setting<'_>) -> Result<Revision, Error> 
     let cluster = cluster.map_err(|source| Error::Name { source })?;
     let repository = Repository::open(config.repository(), Mode::Create);
     let repository = repository.map_err(|source| Error::Repository { source })?;
-    let folders = [repository.folder(&cluster)];
+    let folders = [repository.folder(&cluster, Arc::default())];
     let request = backup::Request {
         cluster: &cluster,
         access: site.access(),

@@ -1,6 +1,7 @@
 //! A look at a whole cluster by its configuration: its members, its nodes, its backups, all at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -15,9 +16,11 @@ use crate::catalog::Catalog;
 use crate::config::{self, Config, Node, Reach};
 use crate::etcd::Access;
 use crate::host::Host;
+use crate::keys::Keys;
 use crate::node::{Answer, Inspected};
 use crate::progress::told;
 use crate::repository::{Error as RepositoryError, Folder, Mode, Repository};
+use crate::verify::locked;
 
 /// How long an election may take: three of etcd's largest usual election timeouts.
 pub(super) const ELECTION: Duration = Duration::from_secs(15);
@@ -40,8 +43,13 @@ pub async fn look(
         limit,
     };
     let backups = async {
-        let opened = backups(config).await;
-        opened.map(|opened| opened.map(|(_, catalog)| catalog))
+        match backups(config).await? {
+            Ok((folder, catalog)) => {
+                let locked = locked(&folder, &catalog).await;
+                Some(Ok((catalog, locked)))
+            }
+            Err(why) => Some(Err(why)),
+        }
     };
     let hosts = BTreeMap::new();
     let nodes = inspect_all(&config.nodes, &hosts, limit.saturating_sub(MARGIN));
@@ -110,7 +118,8 @@ async fn backups_in(
             Err(RepositoryError::NotConfigured) => return Ok(None),
             repository => repository.map_err(|error| told(&error))?,
         };
-        let folder = repository.folder(&name);
+        let keys = Keys::open(&config.encryption).map_err(|error| told(&error))?;
+        let folder = repository.folder(&name, Arc::new(keys));
         let catalog = Catalog::load(&folder).await.map_err(|error| told(&error))?;
         Ok(Some((folder, catalog)))
     };

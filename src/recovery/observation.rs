@@ -175,6 +175,9 @@ pub struct Backup {
     pub etcd_version: String,
     /// The size of its database.
     pub db_size_bytes: u64,
+    /// Why it cannot be opened here, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<String>,
 }
 
 impl Member {

@@ -219,6 +219,7 @@ pub(super) fn backup(minutes: i64, revision: i64, is_verified: bool) -> Backup {
         cluster_id: CLUSTER,
         revision: Revision(revision),
         raft_index: u64::try_from(revision).unwrap() + 20,
+        locked: None,
         started_at,
         verified_at: is_verified.then_some(started_at),
         snapshot_sha256: Digest([0; 32]),

@@ -1,5 +1,7 @@
 //! The folder of one cluster: small objects whole, large ones as streams.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt};
@@ -14,6 +16,7 @@ use super::open::{Large, Repository};
 use super::{CLEANING_UP, Error, classify};
 use crate::codec::Sha256;
 use crate::id::{BackupId, Digest};
+use crate::keys::Keys;
 use crate::progress::told;
 
 /// A manifest has a few KiB; what is larger than this is not ours.
@@ -71,11 +74,22 @@ impl Stored {
 pub struct Folder {
     pub(super) repository: Repository,
     path: Path,
+    keys: Arc<Keys>,
 }
 
 impl Folder {
-    pub(super) fn new(repository: Repository, path: Path) -> Self {
-        Self { repository, path }
+    pub(super) fn new(repository: Repository, path: Path, keys: Arc<Keys>) -> Self {
+        Self {
+            repository,
+            path,
+            keys,
+        }
+    }
+
+    /// The keys to what lies in it.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// The repository that the folder lies in.

@@ -11,7 +11,7 @@ use super::folder::Folder;
 use super::lock::LockRecord;
 use super::open::Large;
 use crate::id::BackupId;
-use crate::manifest::{DATA, MANIFEST};
+use crate::manifest::{DATA, ENCRYPTED_DATA, MANIFEST};
 
 /// A temporary file that an interrupted write left in a `file://` repository; no listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,15 +70,17 @@ impl Folder {
         let Some(bucket) = &self.repository.bucket else {
             return Ok(());
         };
-        let key = format!("{backup}/{DATA}");
-        match bucket.unfinished(&self.path(&key)).await {
-            Ok(ids) => {
-                for id in ids {
-                    self.abort_upload(&key, &id).await?;
+        for name in [DATA, ENCRYPTED_DATA] {
+            let key = format!("{backup}/{name}");
+            match bucket.unfinished(&self.path(&key)).await {
+                Ok(ids) => {
+                    for id in ids {
+                        self.abort_upload(&key, &id).await?;
+                    }
                 }
+                // A right that nothing else needs: without it, the bucket's own rules have to sweep.
+                Err(error) => tracing::warn!(%error, "cannot look for unfinished uploads"),
             }
-            // A right that nothing else needs: without it, the bucket's own rules have to sweep.
-            Err(error) => tracing::warn!(%error, "cannot look for unfinished uploads"),
         }
         Ok(())
     }

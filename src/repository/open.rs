@@ -25,6 +25,7 @@ use super::webdav::{self, WebDav};
 use super::{Error, classify, credentials};
 use crate::config;
 use crate::id::ClusterName;
+use crate::keys::Keys;
 
 /// Whether the directory of a `file://` repository may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,10 +114,11 @@ impl Repository {
         })
     }
 
-    /// The folder of one cluster.
+    /// The folder of one cluster, with the keys to what lies in it.
     #[must_use]
-    pub fn folder(&self, cluster: &ClusterName) -> Folder {
-        Folder::new(self.clone(), self.root.clone().join(cluster.as_str()))
+    pub fn folder(&self, cluster: &ClusterName, keys: Arc<Keys>) -> Folder {
+        let path = self.root.clone().join(cluster.as_str());
+        Folder::new(self.clone(), path, keys)
     }
 
     /// What people call it: its name, or its URL without any password.

@@ -55,7 +55,7 @@ impl Origin<'_> {
                 let read = read_and_judge(folder, backup, progress, sink);
                 let findings = read.await.map_err(|error| match error {
                     verify::Error::Output { source } => failed(source),
-                    source @ verify::Error::Repository { .. } => Error::Backup { source },
+                    source => Error::Backup { source },
                 })?;
                 if !findings.is_empty() {
                     return Err(Error::Damaged { findings });

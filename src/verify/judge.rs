@@ -1,14 +1,23 @@
 //! What was read, held against what the manifest says.
 
 use crate::backend::Surveyed;
-use crate::codec::{self, Decoded, Deep, PlainTotals};
+use crate::codec::{self, Decoded, Deep, PlainTotals, StoredTotals};
 use crate::manifest::{Finding, HashKv, Manifest};
 use crate::progress::told;
 
 /// Holds what was read against the manifest.
 pub(super) fn judge(manifest: &Manifest, decoded: &Decoded) -> Vec<Finding> {
+    let mut findings = judge_stored(manifest, decoded.stored);
+    match &decoded.plain {
+        Ok(plain) => findings.extend(judge_plain(manifest, plain)),
+        Err(error) => findings.push(Finding::error(code(error), told(error))),
+    }
+    findings
+}
+
+/// Holds the stored bytes alone against the manifest.
+pub(super) fn judge_stored(manifest: &Manifest, stored: StoredTotals) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let stored = decoded.stored;
     if stored.size_bytes != manifest.stored_size_bytes {
         findings.push(Finding::error(
             "stored-size",
@@ -26,10 +35,6 @@ pub(super) fn judge(manifest: &Manifest, decoded: &Decoded) -> Vec<Finding> {
                 stored.sha256, manifest.stored_sha256
             ),
         ));
-    }
-    match &decoded.plain {
-        Ok(plain) => findings.extend(judge_plain(manifest, plain)),
-        Err(error) => findings.push(Finding::error(code(error), told(error))),
     }
     findings
 }
@@ -63,6 +68,9 @@ fn code(error: &codec::Error) -> &'static str {
         codec::Error::TrailerMismatch { .. } => "trailer",
         codec::Error::Database { .. } => "database",
         codec::Error::Decompress { .. } | codec::Error::Compress { .. } => "compression",
+        codec::Error::Decrypt { .. }
+        | codec::Error::Encrypt { .. }
+        | codec::Error::NoneOpens { .. } => "encryption",
         codec::Error::Output { .. } | codec::Error::Abandoned => "unread",
     }
 }

@@ -1,8 +1,10 @@
 //! Proves that backups can be read and are what etcd wrote.
 
 mod judge;
+mod opening;
 
 use std::io;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -11,11 +13,15 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::backend::Surveyed;
-use crate::catalog::{Backup, Catalog, Verification};
+use crate::catalog::{Backup, Catalog, STORED, Verification};
 use crate::codec::{self, Decoded};
-use crate::manifest::Finding;
+use crate::id::BackupId;
+use crate::keys;
+use crate::manifest::{Finding, Severity};
 use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder};
+
+pub use opening::{beginning, can_open, locked};
 
 /// How many pieces wait between the store and the decoder, at most.
 const PIECES: usize = 8;
@@ -31,6 +37,30 @@ pub enum Error {
     /// Whoever takes the decoded bytes failed.
     #[error("cannot write the decoded snapshot")]
     Output { source: io::Error },
+
+    /// There is nothing to open it with.
+    #[error("{id} is encrypted for {recipients}, and no identity is configured to open it")]
+    NoIdentity { id: BackupId, recipients: String },
+
+    /// What there is opens others.
+    #[error("none of the identities in {} opens {id}, which is encrypted for {recipients}", .path.display())]
+    WrongIdentity {
+        id: BackupId,
+        path: PathBuf,
+        recipients: String,
+    },
+
+    /// What there is cannot be used.
+    #[error("cannot open what is encrypted")]
+    Keys { source: keys::Error },
+
+    /// Its object does not begin as an encrypted one does.
+    #[error("the stored object of {id} is damaged at its beginning")]
+    Header { id: BackupId, source: codec::Error },
+
+    /// A later release, or somebody else, encrypted it in another way.
+    #[error("{id} is encrypted by `{how}`, and this release knows only `age`")]
+    UnknownEncryption { id: BackupId, how: String },
 }
 
 /// What a verification says of one backup.
@@ -38,27 +68,34 @@ pub enum Error {
 pub struct Report {
     /// What was checked, in order.
     pub checks: Vec<&'static str>,
-    /// What was held against it; none means that it is what etcd wrote.
+    /// What was held against it, and what could not be looked at; nothing worse than a note means that it is what etcd wrote.
     pub findings: Vec<Finding>,
 }
+
+/// The code of the note that says that only the stored bytes were looked at.
+pub const NOT_DECRYPTED: &str = "not-decrypted";
 
 impl Report {
     /// Whether nothing is held against the backup.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.findings.is_empty()
+        let mut findings = self.findings.iter();
+        findings.all(|finding| finding.severity == Severity::Info)
+    }
+
+    /// Whether only the stored bytes were looked at, since nothing opens them here.
+    #[must_use]
+    pub fn is_of_stored_bytes(&self) -> bool {
+        let mut findings = self.findings.iter();
+        findings.any(|finding| finding.code == NOT_DECRYPTED)
     }
 }
 
-/// Everything that a full verification looks at.
-const CHECKS: [&str; 6] = [
-    "object",
-    "stored-size",
-    "stored-sha256",
-    "snapshot-sha256",
-    "trailer",
-    "revision",
-];
+/// What can be looked at without opening anything.
+const STORED_CHECKS: [&str; 3] = ["object", "stored-size", "stored-sha256"];
+
+/// And what a full verification looks at besides.
+const FULL_CHECKS: [&str; 3] = ["snapshot-sha256", "trailer", "revision"];
 
 /// And what a deep one looks at besides.
 const DEEP_CHECKS: [&str; 4] = ["pages", "records", "keys", "hashkv"];
@@ -85,8 +122,11 @@ impl Depth {
 
 /// Reads one backup whole and holds it against its manifest.
 ///
+/// Where it is encrypted and there is no identity, only the stored bytes are held against it, and a note says so; a deep verification
+/// is refused then.
+///
 /// # Errors
-/// If the store fails; a backup that is damaged is no error but a report with findings.
+/// If the store fails, or the backup cannot be opened with what is configured; a backup that is damaged is no error but a report with findings.
 pub async fn verify(
     folder: &Folder,
     backup: &Backup,
@@ -94,7 +134,13 @@ pub async fn verify(
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
     progress.event(Event::Backup(backup.id().clone()));
-    let mut checks = CHECKS.to_vec();
+    let mut checks = STORED_CHECKS.to_vec();
+    let is_locked = backup.manifest.encryption.is_some() && !folder.keys().has_identity();
+    if is_locked && depth == Depth::Full {
+        let findings = read_stored(folder, backup, progress).await?;
+        return Ok(Report { checks, findings });
+    }
+    checks.extend(FULL_CHECKS);
     let findings = match depth {
         Depth::Full => read_and_judge(folder, backup, progress, |_| Ok(())).await?,
         Depth::Deep => {
@@ -103,6 +149,26 @@ pub async fn verify(
         }
     };
     Ok(Report { checks, findings })
+}
+
+/// Holds the stored bytes against the manifest, and notes what that leaves out.
+async fn read_stored(
+    folder: &Folder,
+    backup: &Backup,
+    progress: &dyn Progress,
+) -> Result<Vec<Finding>, Error> {
+    let stored = match read(folder, backup, progress, codec::digest).await? {
+        Ok(stored) => stored,
+        Err(missing) => return Ok(vec![missing]),
+    };
+    let mut findings = judge::judge_stored(&backup.manifest, stored);
+    let message = format!(
+        "{} is encrypted and no identity is configured: {} could not be checked",
+        backup.id(),
+        FULL_CHECKS.join(", ")
+    );
+    findings.push(Finding::note(NOT_DECRYPTED, message));
+    Ok(findings)
 }
 
 /// Reads the backup's object, looks at every page and record of the database, and says what is held against them.
@@ -116,7 +182,9 @@ pub async fn read_deep(
     backup: &Backup,
     progress: &dyn Progress,
 ) -> Result<(Vec<Finding>, Option<Surveyed>), Error> {
-    let mut decoded = match decode(folder, backup, progress, codec::decode_deep).await? {
+    let opening = opening::opening(folder, backup)?;
+    let decoder = move |input| codec::decode_deep(&opening, input);
+    let mut decoded = match decode(folder, backup, progress, decoder).await? {
         Ok(decoded) => decoded,
         Err(missing) => return Ok((vec![missing], None)),
     };
@@ -140,14 +208,15 @@ pub async fn read_and_judge(
     sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
 ) -> Result<Vec<Finding>, Error> {
     let mut sink = sink;
-    let decoder = move |input| codec::decode(input, &mut sink);
+    let opening = opening::opening(folder, backup)?;
+    let decoder = move |input| codec::decode(&opening, input, &mut sink);
     Ok(match decode(folder, backup, progress, decoder).await? {
         Ok(decoded) => judge::judge(&backup.manifest, &decoded),
         Err(missing) => vec![missing],
     })
 }
 
-/// Stores what a verification found beside the backup; `how` is [`Depth::word`], or `drill`.
+/// Stores what a verification found beside the backup; `how` is [`Depth::word`], or `drill`, unless only the stored bytes were looked at.
 ///
 /// # Errors
 /// If the store fails.
@@ -160,7 +229,10 @@ pub async fn record(
 ) -> Result<(), repository::Error> {
     let verification = Verification {
         at,
-        how: how.to_owned(),
+        how: match report.is_of_stored_bytes() {
+            true => STORED.to_owned(),
+            false => how.to_owned(),
+        },
         ok: report.is_ok(),
         findings: report.findings.clone(),
     };
@@ -199,6 +271,33 @@ async fn decode(
     progress: &dyn Progress,
     decoder: impl FnOnce(mpsc::Receiver<Bytes>) -> Decoded + Send + 'static,
 ) -> Result<Result<Decoded, Finding>, Error> {
+    let decoded = match read(folder, backup, progress, decoder).await? {
+        Ok(decoded) => decoded,
+        Err(missing) => return Ok(Err(missing)),
+    };
+    match decoded.plain {
+        Err(codec::Error::Output { source }) => Err(Error::Output { source }),
+        // Only of what is whole can it be said that it is for somebody else.
+        Err(codec::Error::NoneOpens { path })
+            if judge::judge_stored(&backup.manifest, decoded.stored).is_empty() =>
+        {
+            Err(Error::WrongIdentity {
+                id: backup.id().clone(),
+                path,
+                recipients: opening::recipients(backup),
+            })
+        }
+        _ => Ok(Ok(decoded)),
+    }
+}
+
+/// Reads the backup's object and hands it to `reader`, which has a thread of its own. That there is no object is a finding.
+async fn read<T: Send + 'static>(
+    folder: &Folder,
+    backup: &Backup,
+    progress: &dyn Progress,
+    reader: impl FnOnce(mpsc::Receiver<Bytes>) -> T + Send + 'static,
+) -> Result<Result<T, Finding>, Error> {
     let repository = |source| Error::Repository { source };
     let mut stored = match folder.open(&backup.object_key()).await {
         Err(repository::Error::NotFound { object }) => {
@@ -208,7 +307,7 @@ async fn decode(
         stored => stored.map_err(repository)?,
     };
     let (pieces, input) = mpsc::channel::<Bytes>(PIECES);
-    let decoder = spawn_blocking(move || decoder(input));
+    let reader = spawn_blocking(move || reader(input));
     let mut done = 0;
     while let Some(bytes) = stored.next().await.map_err(repository)? {
         done += bytes.len() as u64;
@@ -221,9 +320,5 @@ async fn decode(
         });
     }
     drop(pieces);
-    let decoded = decoder.await.expect("the decoder does not panic");
-    match decoded.plain {
-        Err(codec::Error::Output { source }) => Err(Error::Output { source }),
-        _ => Ok(Ok(decoded)),
-    }
+    Ok(Ok(reader.await.expect("reading does not panic")))
 }

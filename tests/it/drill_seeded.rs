@@ -92,7 +92,7 @@ async fn a_key_of_a_backup_that_changed_is_found() {
     let layers = Layers::default().file(&settings, "etcdrx.toml").unwrap();
     let config = layers.finish().unwrap();
     let repository = Repository::open(config.repository(), Mode::Existing).unwrap();
-    let folder = repository.folder(&config.cluster.folder().unwrap());
+    let folder = repository.folder(&config.cluster.folder().unwrap(), Arc::default());
     let catalog = Catalog::load(&folder).await.unwrap();
     let parent = tempfile::tempdir().unwrap();
     let seed = Seed::fetch(&folder, &catalog.backups[0], parent.path(), &Silent);

@@ -55,6 +55,8 @@ mod drill_backup;
 mod drill_matrix;
 mod drill_recovery;
 mod drill_seeded;
+mod encryption_backups;
+mod encryption_setup;
 mod etcd_agreement;
 mod etcd_certificates;
 mod etcd_endpoints;

@@ -1,5 +1,6 @@
 //! A store that is not there, that is silent, or that goes away in the middle.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -154,7 +155,7 @@ async fn what_a_webdav_server_says_too_much_is_not_taken_for_the_next_answer() {
         ..config::Repository::default()
     };
     let repository = Repository::open(&settings, Mode::Existing).unwrap();
-    let folder = repository.folder(&"scratch".parse().unwrap());
+    let folder = repository.folder(&"scratch".parse().unwrap(), Arc::default());
 
     let missing = folder.stat("missing").await;
     let listed = folder.list().await;

@@ -6,6 +6,7 @@ mod drill;
 mod node;
 mod recover;
 mod sandbox;
+mod store;
 mod upgrade;
 
 use std::io::ErrorKind;
@@ -15,10 +16,11 @@ use etcdrx::config::Error as ConfigError;
 use etcdrx::datadir::{inspect, membership};
 use etcdrx::etcd::Error as EtcdError;
 use etcdrx::notify::MetricsError;
-use etcdrx::repository::{CommitError, Error as RepositoryError, LockError};
+use etcdrx::repository::{CommitError, Error as RepositoryError};
 use etcdrx::schedule::{calendar, records};
 use etcdrx::{
-    apply, backup, certs as library, copy, fetch, id, pki, prune, recovery, restore, source, verify,
+    apply, backup, certs as library, copy, fetch, id, keys, pki, prune, recovery, restore, source,
+    verify,
 };
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
@@ -27,12 +29,11 @@ use self::drill::{drill_backup_exit, rehearsal_exit, seed_exit, site_exit};
 use self::node::node_exit;
 use self::recover::playbook_exit;
 use self::sandbox::{salvage_exit, sandbox_exit};
+use self::store::{CHANGES, catalog_exit, lock_exit, repository_exit};
 use self::upgrade::upgrade_exit;
 use super::failure::{Exit, Failure};
 
 pub(super) use self::recover::diagnosis_exit;
-
-const CHANGES: &str = "the store changes what it is given: trust nothing in it, and use another";
 
 /// Makes a failure of each kind of error by the function that knows it.
 macro_rules! failure_from {
@@ -52,6 +53,7 @@ failure_from! {
     RepositoryError => repository_exit,
     CatalogError => catalog_exit,
     verify::Error => verify_exit,
+    keys::Error => keys_exit,
     backup::Error => backup_exit,
     prune::Error => prune_exit,
     copy::Error => copy_exit,
@@ -175,96 +177,6 @@ fn etcd_exit(error: &EtcdError) -> (Exit, &'static str) {
     }
 }
 
-fn repository_exit(error: &RepositoryError) -> (Exit, &'static str) {
-    match error {
-        RepositoryError::NotConfigured => (
-            Exit::Usage,
-            "set `url` in [repository], ETCDRX_REPOSITORY_URL, or --repository",
-        ),
-        RepositoryError::BadUrl { .. } | RepositoryError::BadSetting { .. } => (
-            Exit::Usage,
-            "correct [repository] in etcdrx.toml, or the credentials in the environment",
-        ),
-        RepositoryError::ReadCa { .. } | RepositoryError::ReadCredentials { .. } => {
-            (Exit::Usage, "check the path and who may read it")
-        }
-        RepositoryError::BadCredentials { .. } => (
-            Exit::Usage,
-            "lines such as AWS_ACCESS_KEY_ID=..., in a file that its owner alone may read (chmod 600)",
-        ),
-        RepositoryError::NoDirectory { .. } => (
-            Exit::Unreachable,
-            "is it mounted? The first backup makes the last component of the path, nothing above it",
-        ),
-        RepositoryError::CreateDirectory { .. } => (
-            Exit::Unreachable,
-            "the directory above must be there: is it mounted, and may we write to it?",
-        ),
-        RepositoryError::NotFound { .. } => {
-            (Exit::Failed, "it may have been removed in the meantime")
-        }
-        RepositoryError::NoBucket { .. } => (
-            Exit::Failed,
-            "etcdrx makes no buckets: create it, or correct the URL",
-        ),
-        RepositoryError::Exists { .. } => (Exit::Refused, "nothing was overwritten"),
-        RepositoryError::Untrusted { .. } => (
-            Exit::Unreachable,
-            "`ca` in [repository] names the authority that signed it; the name in the URL must be one of its names",
-        ),
-        RepositoryError::NoCredentials { .. } => (
-            Exit::Failed,
-            "set them in the environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3",
-        ),
-        RepositoryError::Denied { .. } => (
-            Exit::Failed,
-            "check the credentials and the rights on the bucket or directory: read, write, list, delete",
-        ),
-        RepositoryError::Full { .. } => (
-            Exit::Failed,
-            "free space, or prune; what was written of this backup was removed again",
-        ),
-        RepositoryError::Unreachable { .. } => (
-            Exit::Unreachable,
-            "`etcdrx check` tries the store step by step",
-        ),
-        RepositoryError::Local { .. } => (Exit::Failed, "look at the directory's owner and mode"),
-        RepositoryError::WebDav { .. } => (Exit::Failed, "the server's log says more"),
-        RepositoryError::TooLarge { .. } => (Exit::Failed, "is this etcdrx's folder?"),
-    }
-}
-
-fn lock_exit(error: &LockError) -> (Exit, &'static str) {
-    match error {
-        LockError::Held { .. } => (
-            Exit::Refused,
-            "wait for it (--wait 10m); a run that died is recognised by itself within two minutes",
-        ),
-        LockError::Lost => (
-            Exit::Failed,
-            "was this machine asleep, or the store out of reach for more than two minutes? Run it again",
-        ),
-        LockError::Store { source } => repository_exit(source),
-    }
-}
-
-fn catalog_exit(error: &CatalogError) -> (Exit, &'static str) {
-    match error {
-        CatalogError::Repository { source } => repository_exit(source),
-        CatalogError::Empty { .. } => (
-            Exit::Failed,
-            "`etcdrx backup` takes one; is --cluster the right name?",
-        ),
-        CatalogError::Unknown { .. } | CatalogError::Ambiguous { .. } => {
-            (Exit::Usage, "`etcdrx list` shows the ids")
-        }
-        CatalogError::Unreadable { .. } => (
-            Exit::Damaged,
-            "the data beside the manifest may still be whole",
-        ),
-    }
-}
-
 fn verify_exit(error: &verify::Error) -> (Exit, &'static str) {
     match error {
         verify::Error::Repository { source } => repository_exit(source),
@@ -272,6 +184,40 @@ fn verify_exit(error: &verify::Error) -> (Exit, &'static str) {
             (Exit::Failed, "whoever read the output went away")
         }
         verify::Error::Output { .. } => (Exit::Failed, "is the disk full?"),
+        verify::Error::NoIdentity { .. } => (
+            Exit::Refused,
+            "`identity_file` in [encryption], or ETCDRX_ENCRYPTION_IDENTITY_FILE, names the file that opens it; nothing was done",
+        ),
+        verify::Error::WrongIdentity { .. } => (
+            Exit::Refused,
+            "`identity_file` in [encryption] must name the private part of one of these keys; nothing was done",
+        ),
+        verify::Error::Keys { source } => keys_exit(source),
+        verify::Error::Header { .. } => (
+            Exit::Damaged,
+            "use another backup; `etcdrx list` shows which were verified",
+        ),
+        verify::Error::UnknownEncryption { .. } => (
+            Exit::Failed,
+            "a newer release of etcdrx may know it; nothing was done",
+        ),
+    }
+}
+
+fn keys_exit(error: &keys::Error) -> (Exit, &'static str) {
+    match error {
+        keys::Error::Recipients { .. } => (
+            Exit::Usage,
+            "nothing was stored: what was to be encrypted is never stored in the clear; `age-keygen -y FILE` prints the recipient of an identity",
+        ),
+        keys::Error::Identity { .. } => (
+            Exit::Usage,
+            "the file holds AGE-SECRET-KEY-1… as `age-keygen` writes it, or a private key of ssh",
+        ),
+        keys::Error::NoIdentity => (
+            Exit::Usage,
+            "`identity_file` in [encryption] names the file that opens backups",
+        ),
     }
 }
 

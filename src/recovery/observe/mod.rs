@@ -21,10 +21,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub use self::backups::Backups;
 pub(super) use self::gather::authority;
 use self::gather::{Stopped, gather};
 use super::Observation;
-use crate::catalog::Catalog;
 use crate::config::Node;
 use crate::etcd::Access;
 use crate::manifest::Finding;
@@ -62,7 +62,7 @@ pub struct Request<'a> {
 pub async fn observe(
     request: &Request<'_>,
     nodes: impl Future<Output = Nodes>,
-    backups: impl Future<Output = Option<Result<Catalog, String>>>,
+    backups: impl Future<Output = Option<Result<Backups, String>>>,
 ) -> Observation {
     let began = Instant::now();
     let (tell, told) = oneshot::channel();

@@ -38,6 +38,7 @@ pub(super) fn refusals(situation: &Situation<'_>, plan: &Plan) -> Vec<String> {
         }
         Scenario::Nospace => refusals.extend(no_quorum(situation)),
     }
+    refusals.extend(locked_backup(situation, plan));
     refusals.extend(several_clusters(situation));
     if plan.scenario != Scenario::Nospace {
         refusals.extend(elsewhere(situation, plan));
@@ -225,6 +226,18 @@ fn unfinished_changes(situation: &Situation<'_>, plan: &Plan, way: Way) -> Vec<S
             )
         })
         .collect()
+}
+
+/// What cannot be opened is found out before anything is stopped.
+fn locked_backup(situation: &Situation<'_>, plan: &Plan) -> Option<String> {
+    let Some(Source::Backup { id, .. }) = &plan.source else {
+        return None;
+    };
+    let mut backups = situation.observation.backups.iter();
+    let why = backups.find(|backup| backup.id == *id)?.locked.as_ref()?;
+    Some(format!(
+        "{why}: name the right file as `identity_file` in [encryption], or take other data with --from"
+    ))
 }
 
 fn several_clusters(situation: &Situation<'_>) -> Option<String> {

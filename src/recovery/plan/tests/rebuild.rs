@@ -49,6 +49,20 @@ fn nothing_is_rebuilt_or_replaced_over_a_certificate_that_ended() {
 }
 
 #[test]
+fn a_backup_that_cannot_be_opened_is_refused_before_anything_is_stopped() {
+    let lost = |number| member(number, Class::Dead, Lies::Nothing);
+    let mut seen = observation(vec![lost(1), lost(2), lost(3)]);
+    let choices = Choices::of(Scenario::Total);
+    assert_eq!(refused(&planned(&seen, &choices)), "");
+
+    seen.backups[0].locked = Some("none of the identities in id.txt opens it".to_owned());
+
+    let refused = refused(&planned(&seen, &choices));
+    assert!(refused.contains("id.txt"), "{refused}");
+    assert!(refused.contains("`identity_file`"), "{refused}");
+}
+
+#[test]
 fn what_can_be_started_is_started_before_anything_is_rebuilt() {
     let seen = observation(vec![
         member(1, Class::NoLeader, Lies::Log(2, 100)),

@@ -1,5 +1,7 @@
 //! Proves that the setup works, without a backup: endpoints, rights, and the repository.
 
+mod encryption;
+
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -8,6 +10,8 @@ use crate::backup::PROBE;
 use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
 use crate::manifest::Finding;
 use crate::repository::{self, Folder};
+
+pub use encryption::check_encryption;
 
 /// How long a member may take for a call that it should answer at once.
 const PATIENCE: Duration = Duration::from_secs(5);

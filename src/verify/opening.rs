@@ -1,0 +1,110 @@
+//! The one place that decides how a stored object is opened, and whether it can be.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt};
+
+use crate::catalog::{Backup, Catalog};
+use crate::codec::encryption::AGE;
+use crate::codec::{self, Opening};
+use crate::id::BackupId;
+use crate::keys;
+use crate::progress::told;
+use crate::repository::Folder;
+use crate::retention::Health;
+
+use super::Error;
+
+/// As much as holds every header: some hundred bytes for each recipient.
+const HEADER_BYTES: usize = 64 << 10;
+/// How many beginnings are read at once.
+const PARALLEL: usize = 16;
+
+/// How the objects of a backup are opened.
+///
+/// # Errors
+/// If they are encrypted and there is nothing to open them with.
+pub(super) fn opening(folder: &Folder, backup: &Backup) -> Result<Opening, Error> {
+    let id = backup.id().clone();
+    match backup.manifest.encryption.as_deref() {
+        None => Ok(Opening::Plain),
+        Some(AGE) => match folder.keys().identities() {
+            Ok(identities) => Ok(Opening::Age(identities)),
+            Err(keys::Error::NoIdentity) => Err(Error::NoIdentity {
+                id,
+                recipients: recipients(backup),
+            }),
+            Err(source) => Err(Error::Keys { source }),
+        },
+        Some(how) => Err(Error::UnknownEncryption {
+            id,
+            how: how.to_owned(),
+        }),
+    }
+}
+
+/// Tries whether a backup can be opened, by the first bytes of its object; one that is not encrypted can.
+///
+/// # Errors
+/// If it cannot, and why; or if the store fails.
+pub async fn can_open(folder: &Folder, backup: &Backup) -> Result<(), Error> {
+    let Opening::Age(identities) = opening(folder, backup)? else {
+        return Ok(());
+    };
+    match identities.open_header(&beginning(folder, backup).await?) {
+        Err(codec::Error::NoneOpens { path }) => Err(Error::WrongIdentity {
+            id: backup.id().clone(),
+            path,
+            recipients: recipients(backup),
+        }),
+        Err(source) => Err(Error::Header {
+            id: backup.id().clone(),
+            source,
+        }),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// The encrypted backups that cannot be opened here, and why; one that the store does not give is not among them.
+pub async fn locked(folder: &Folder, catalog: &Catalog) -> BTreeMap<BackupId, String> {
+    let backups = catalog.backups.iter();
+    let encrypted = backups.filter(|backup| {
+        backup.manifest.encryption.is_some() && backup.health() != Health::Damaged
+    });
+    let tried = stream::iter(encrypted)
+        .map(|backup| async {
+            match can_open(folder, backup).await {
+                Ok(()) | Err(Error::Repository { .. }) => None,
+                Err(error) => Some((backup.id().clone(), told(&error))),
+            }
+        })
+        .buffer_unordered(PARALLEL);
+    tried.filter_map(|locked| async { locked }).collect().await
+}
+
+/// The first bytes of a backup's object, which hold all of age's header.
+///
+/// # Errors
+/// If the store fails.
+pub async fn beginning(folder: &Folder, backup: &Backup) -> Result<Vec<u8>, Error> {
+    let repository = |source| Error::Repository { source };
+    let stored = folder.open(&backup.object_key()).await;
+    let mut stored = stored.map_err(repository)?;
+    let mut beginning = Vec::new();
+    while beginning.len() < HEADER_BYTES {
+        match stored.next().await.map_err(repository)? {
+            Some(bytes) => beginning.extend_from_slice(&bytes),
+            None => break,
+        }
+    }
+    beginning.truncate(HEADER_BYTES);
+    Ok(beginning)
+}
+
+/// For whom a backup is encrypted, in words.
+pub(super) fn recipients(backup: &Backup) -> String {
+    match backup.manifest.recipients.as_slice() {
+        [] => "nobody knows whom".to_owned(),
+        recipients => recipients.join(", "),
+    }
+}
