@@ -31,14 +31,16 @@ pub(super) async fn run(context: &Context<'_>, args: &ListArgs) -> Outcome {
         .iter()
         .flat_map(|(name, (_, catalog))| named(strays(catalog), name))
         .collect();
-    if screen.json {
+    if done.is_empty() {
+        // The failure says it all.
+    } else if screen.json {
         let backups: Vec<_> = copies.iter().map(|copy| copy.to_json(several)).collect();
         screen.answer_json(&json!({"backups": backups, "findings": findings}));
     } else if !copies.is_empty() {
         screen.answer(&table(&copies, several));
     } else if let [(_, (folder, _))] = done.as_slice() {
         screen.answer(&format!("no backups in {folder:?}"));
-    } else if several && !done.is_empty() {
+    } else if several {
         screen.answer("no backups in any of the repositories");
     }
     screen.findings(&findings);
