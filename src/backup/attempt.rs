@@ -147,6 +147,7 @@ impl Run<'_> {
         for finding in &proof.findings {
             self.find(finding.clone());
         }
+        self.not_older_than_before(snapshot);
         Ok(self.manifest(ready, &encoded, &proof))
     }
 

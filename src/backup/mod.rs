@@ -140,6 +140,7 @@ pub async fn backup(request: &Request<'_>) -> Result<Manifest, Error> {
         started_at,
         lock,
         upload: None,
+        before: None,
         findings: Vec::new(),
     };
     let result = match run.bounded().await {
@@ -158,6 +159,8 @@ struct Run<'a> {
     lock: Lock,
     /// What is to be aborted if the run fails; empty again once the manifest may have been written.
     upload: Option<Upload>,
+    /// The newest backup of this cluster before this one, and its revision.
+    before: Option<(BackupId, Revision)>,
     findings: Vec<Finding>,
 }
 
@@ -245,7 +248,9 @@ impl Run<'_> {
             return Ok(());
         };
         let before = newest.manifest.cluster_id;
-        if before != ours {
+        if before == ours {
+            self.before = Some((newest.id().clone(), newest.manifest.revision));
+        } else {
             let message = format!(
                 "the cluster's id was {before} and is {ours}: it was restored or made anew, or this is another cluster's folder"
             );
@@ -259,6 +264,18 @@ impl Run<'_> {
             self.find(Finding::error("clock-behind", message));
         }
         Ok(())
+    }
+
+    /// Holds the snapshot's revision against that of the backup before: a cluster's revision never falls.
+    fn not_older_than_before(&mut self, revision: Revision) {
+        if let Some((id, before)) = self.before.clone()
+            && revision < before
+        {
+            let message = format!(
+                "the revision is {revision}, and was {before} in the backup {id}: this cluster was put back to an earlier state, and whoever watches it may miss changes"
+            );
+            self.find(Finding::warning("revision-backwards", message));
+        }
     }
 
     /// Tells what taking the lock taught about clocks and about the store.

@@ -24,6 +24,7 @@ mod screen;
 mod show;
 mod signals;
 mod snapshot;
+mod tell;
 mod upgrade;
 mod verify;
 

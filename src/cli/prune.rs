@@ -3,6 +3,7 @@
 use etcdrx::config::Config;
 use etcdrx::prune::{Plan, Request, Scope, plan, prune};
 use etcdrx::repository::Mode;
+use etcdrx::schedule::Job;
 use serde_json::json;
 
 use super::Outcome;
@@ -10,10 +11,25 @@ use super::args::PruneArgs;
 use super::context::{Context, now, open_folder};
 use super::failure::{Exit, Failure};
 use super::print;
+use super::tell::{End, Run};
 
 pub(super) async fn run(context: &Context<'_>, args: &PruneArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
-    let (_, folder) = open_folder(&config, Mode::Existing)?;
+    if args.dry_run {
+        return prune_or_plan(context, args, &config).await;
+    }
+    let run = Run::begin(context, &config, Job::Prune)?;
+    let outcome = prune_or_plan(context, args, &config).await;
+    let end = match &outcome {
+        Ok(exit) => End::worked(*exit, &[]),
+        Err(failure) => End::failed(failure),
+    };
+    run.end(&end, |_| {}).await;
+    outcome
+}
+
+async fn prune_or_plan(context: &Context<'_>, args: &PruneArgs, config: &Config) -> Outcome {
+    let (_, folder) = open_folder(config, Mode::Existing)?;
     let scope = args.cluster_id.map_or(Scope::Newest, Scope::Cluster);
     let planned = plan(&folder, &config.retention, scope, now()).await?;
     if args.dry_run || planned.is_empty() {
@@ -23,7 +39,7 @@ pub(super) async fn run(context: &Context<'_>, args: &PruneArgs) -> Outcome {
     if !args.yes {
         confirm(context, &planned)?;
     }
-    let done = prune(&request(context, args, &config, &folder, scope)).await?;
+    let done = prune(&request(context, args, config, &folder, scope)).await?;
     context.screen.clear();
     answer(context, &done, "removed");
     Ok(Exit::Done)

@@ -3,9 +3,8 @@
 use etcdrx::catalog::Backup;
 use etcdrx::config::Config;
 use etcdrx::manifest::Finding;
-use etcdrx::notify::Metrics;
-use etcdrx::progress::told;
 use etcdrx::repository::Folder;
+use etcdrx::schedule::Job;
 use etcdrx::verify::{Depth, Report, record, strays, verify};
 use serde_json::json;
 
@@ -14,18 +13,31 @@ use super::args::VerifyArgs;
 use super::context::{Context, now, open_catalog};
 use super::failure::{Exit, Failure};
 use super::print;
+use super::tell::{End, Run};
 
 pub(super) async fn run(context: &Context<'_>, args: &VerifyArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
+    let run = Run::begin(context, &config, Job::Verify)?;
     let result = verify_all(context, args, &config).await;
-    tell_metrics(context, &config, &result);
+    let end = match &result {
+        Ok(verified) => End::worked(verified.exit, &verified.findings),
+        Err(failure) => End::failed(failure),
+    };
+    run.end(&end, |metrics| {
+        if let Ok(verified) = &result {
+            metrics.set("etcdrx_verify_damaged", f64::from(verified.damaged));
+        }
+    })
+    .await;
     result.map(|verified| verified.exit)
 }
 
 /// How a verification of one or more backups went.
 struct Verified {
     exit: Exit,
-    damaged: usize,
+    damaged: u32,
+    /// What was held against the backups and their folder, each with the backup's id.
+    findings: Vec<Finding>,
 }
 
 async fn verify_all(
@@ -72,7 +84,22 @@ async fn verify_all(
         (0, None) => Exit::Done,
         _ => Exit::Damaged,
     };
-    Ok(Verified { exit, damaged })
+    Ok(Verified {
+        exit,
+        damaged: u32::try_from(damaged).unwrap_or(u32::MAX),
+        findings: named(&reports, strays),
+    })
+}
+
+fn named(reports: &[(&Backup, Report)], strays: Vec<Finding>) -> Vec<Finding> {
+    let of_backups = reports.iter().flat_map(|(backup, report)| {
+        let id = backup.id();
+        report.findings.iter().map(move |finding| Finding {
+            message: format!("{id}: {}", finding.message),
+            ..finding.clone()
+        })
+    });
+    of_backups.chain(strays).collect()
 }
 
 async fn verify_one(
@@ -124,27 +151,4 @@ fn answer(context: &Context<'_>, reports: &[(&Backup, Report)], strays: &[Findin
         lines.push("there is nothing to verify".to_owned());
     }
     screen.answer(&lines.join("\n"));
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
-fn tell_metrics(context: &Context<'_>, config: &Config, result: &Result<Verified, Failure>) {
-    let (Some(path), Ok(cluster)) = (&config.notify.metrics_file, config.cluster.folder()) else {
-        return;
-    };
-    let mut metrics = Metrics::read(path, &cluster);
-    let exit = match result {
-        Ok(verified) => verified.exit,
-        Err(failure) => failure.exit,
-    };
-    metrics.set(
-        "etcdrx_verify_last_run_timestamp_seconds",
-        now().timestamp() as f64,
-    );
-    metrics.set("etcdrx_verify_last_exit_code", f64::from(exit as u8));
-    if let Ok(verified) = result {
-        metrics.set("etcdrx_verify_damaged", verified.damaged as f64);
-    }
-    if let Err(error) = metrics.write(path, &cluster) {
-        context.screen.warn(&told(&error));
-    }
 }

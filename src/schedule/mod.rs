@@ -54,6 +54,18 @@ impl Job {
             Self::Certificates => "certificates",
         }
     }
+
+    /// The command that does it, as it is typed, without its flags.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Verify => "verify",
+            Self::Prune => "prune",
+            Self::Drill => "drill backup",
+            Self::Certificates => "certs check",
+        }
+    }
 }
 
 impl fmt::Display for Job {
