@@ -7,6 +7,7 @@ pub mod agenda;
 pub mod calendar;
 pub mod lead;
 pub mod pages;
+mod plain;
 pub mod records;
 pub mod service;
 
@@ -14,7 +15,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use calendar::Calendar;
+pub use calendar::{Calendar, expression};
+pub use plain::Plain;
 pub use records::{Ended, Records};
 
 /// Something that is done by itself.
