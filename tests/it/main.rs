@@ -83,6 +83,7 @@ mod node_service;
 mod node_setup;
 mod node_static_pod;
 mod node_systemd;
+mod packaging;
 mod recover_afterlife;
 mod recover_by_hand;
 mod recover_in_place;
