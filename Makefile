@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help build demo test lint bench fuzz tools clean
+.PHONY: help build demo test lint bench fuzz package tools clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,6 +37,9 @@ bench: protoc ## Measure against etcdctl, etcdutl and zstd, interleaved: prints 
 	tests/tools/get etcd-3.6
 	$(CARGO) build --release --locked
 	$(CARGO) bench --locked --bench backup --bench data --bench recovery
+
+package: protoc ## Make a static binary and a .deb in target/package; docs/packages.md says what that takes
+	packaging/build
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS each (30), with the compiler that is here
 	fuzz/run

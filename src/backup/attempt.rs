@@ -140,6 +140,7 @@ impl Run<'_> {
                 linearizable,
             });
         }
+        self.not_older_than_before(snapshot);
         Ok(Some(encoded))
     }
 }

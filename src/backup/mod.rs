@@ -182,6 +182,7 @@ pub async fn backup(request: &Request<'_>) -> Result<Taken, Error> {
         id: BackupId::new(started_at, rand::random()),
         started_at,
         places: Places::new(request),
+        before: None,
         findings: Vec::new(),
     };
     run.lock().await;
@@ -196,6 +197,8 @@ struct Run<'a> {
     id: BackupId,
     started_at: DateTime<Utc>,
     places: Places<'a>,
+    /// The newest backup of this cluster before this one, and its revision.
+    before: Option<(BackupId, Revision)>,
     findings: Vec<Finding>,
 }
 
@@ -304,7 +307,7 @@ impl Run<'_> {
     }
 
     /// What the earlier backups of a folder make doubtful.
-    fn doubts(&self, catalog: &Catalog, ours: ClusterId) -> Vec<Finding> {
+    fn doubts(&mut self, catalog: &Catalog, ours: ClusterId) -> Vec<Finding> {
         if let Some(theirs) = catalog.alternates_with(ours) {
             // Somebody's mistake must not leave this cluster without backups.
             let message = format!(
@@ -321,7 +324,11 @@ impl Run<'_> {
             findings.push(Finding::error("no-longer-encrypted", message));
         }
         let before = newest.manifest.cluster_id;
-        if before != ours {
+        if before == ours {
+            let newest = (newest.id().clone(), newest.manifest.revision);
+            let known = self.before.take().into_iter();
+            self.before = known.chain([newest]).max_by_key(|(_, revision)| *revision);
+        } else {
             let message = format!(
                 "the cluster's id was {before} and is {ours}: it was restored or made anew, or this is another cluster's folder"
             );
@@ -335,6 +342,18 @@ impl Run<'_> {
             findings.push(Finding::error("clock-behind", message));
         }
         findings
+    }
+
+    /// Holds the snapshot's revision against that of the backup before: a cluster's revision never falls.
+    fn not_older_than_before(&mut self, revision: Revision) {
+        if let Some((id, before)) = self.before.clone()
+            && revision < before
+        {
+            let message = format!(
+                "the revision is {revision}, and was {before} in the backup {id}: this cluster was put back to an earlier state, and whoever watches it may miss changes"
+            );
+            self.find(Finding::warning("revision-backwards", message));
+        }
     }
 
     /// Tells what taking the locks taught about clocks and about the stores.

@@ -191,8 +191,12 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or write those of every command
+    Man {
+        /// Write a page for each command into this directory, which must be there
+        #[arg(long, value_name = "DIR")]
+        output_dir: Option<PathBuf>,
+    },
     /// Print the version
     Version,
 }

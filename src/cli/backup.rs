@@ -1,7 +1,5 @@
 //! `etcdrx backup`
 
-use std::time::Instant;
-
 use etcdrx::backup::{Request, backup};
 use etcdrx::config::{Config, Layers};
 use etcdrx::id::ClusterName;
@@ -9,6 +7,7 @@ use etcdrx::manifest::Manifest;
 use etcdrx::notify::{Heartbeat, Metrics};
 use etcdrx::progress::told;
 use etcdrx::prune;
+use etcdrx::schedule::Job;
 use toml::Value;
 
 use super::Outcome;
@@ -16,6 +15,7 @@ use super::args::BackupArgs;
 use super::context::{Context, now, open_access};
 use super::failure::{Exit, Failure};
 use super::print;
+use super::tell::{End, Run};
 use super::whereabouts::Whereabouts;
 
 pub(super) async fn run(context: &Context<'_>, args: &BackupArgs) -> Outcome {
@@ -23,16 +23,31 @@ pub(super) async fn run(context: &Context<'_>, args: &BackupArgs) -> Outcome {
         context.configure_both(&args.etcd, &args.repository, |layers| flags(layers, args))?;
     let cluster = config.cluster.folder()?;
     let heartbeat = open_heartbeat(context, &config);
-    let began = Instant::now();
+    let run = Run::begin(context, &config, Job::Backup)?;
     let (result, ()) = tokio::join!(
         take(context, args, &config, &cluster),
         announce(context, heartbeat.as_ref())
     );
-    tell_metrics(context, &config, &cluster, &result, began);
     tell_heartbeat(context, heartbeat.as_ref(), &result).await;
+    run.end(&end(&result), |metrics| {
+        if let Ok(taken) = &result {
+            measure(taken, metrics);
+        }
+    })
+    .await;
     let taken = result?;
     // The backup exists, and that was said first.
     taken.failure.map_or(Ok(taken.exit), Err)
+}
+
+fn end(result: &Result<Taken, Failure>) -> End<'_> {
+    match result {
+        Ok(taken) => match &taken.failure {
+            Some(failure) => End::failed(failure),
+            None => End::worked(taken.exit, &taken.manifest.findings),
+        },
+        Err(failure) => End::failed(failure),
+    }
 }
 
 fn flags(layers: Layers, args: &BackupArgs) -> Layers {
@@ -177,7 +192,7 @@ fn answer(context: &Context<'_>, manifest: &Manifest, whereabouts: &Whereabouts<
 
 fn open_heartbeat(context: &Context<'_>, config: &Config) -> Option<Heartbeat> {
     let url = config.notify.heartbeat_url.as_ref()?;
-    match Heartbeat::open(url) {
+    match Heartbeat::open(url.reveal()) {
         Ok(heartbeat) => Some(heartbeat),
         Err(error) => {
             context.screen.warn(&format!("no heartbeat: {error}"));
@@ -222,56 +237,32 @@ async fn tell_heartbeat(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
-fn tell_metrics(
-    context: &Context<'_>,
-    config: &Config,
-    cluster: &ClusterName,
-    result: &Result<Taken, Failure>,
-    began: Instant,
-) {
-    let Some(path) = &config.notify.metrics_file else {
-        return;
-    };
-    let seconds_now = now().timestamp() as f64;
-    let mut metrics = Metrics::read(path, cluster);
-    let exit = match result {
-        Ok(taken) => taken.exit,
-        Err(failure) => failure.exit,
-    };
-    metrics.set("etcdrx_backup_last_run_timestamp_seconds", seconds_now);
-    metrics.set("etcdrx_backup_last_exit_code", f64::from(exit as u8));
-    metrics.set(
-        "etcdrx_backup_last_duration_seconds",
-        began.elapsed().as_secs_f64(),
-    );
-    if let Ok(Taken {
-        manifest, present, ..
-    }) = result
-    {
-        for name in present {
-            let ended = manifest.completed_at.timestamp() as f64;
-            metrics.set_stored(name, ended);
-        }
-        metrics.set(
-            "etcdrx_backup_last_success_timestamp_seconds",
+fn measure(taken: &Taken, metrics: &mut Metrics) {
+    let manifest = &taken.manifest;
+    let yes = |is: bool| f64::from(u8::from(is));
+    let has = |code| manifest.findings.iter().any(|found| found.code == code);
+    let measured = [
+        // Also of one with findings: it was committed.
+        (
+            "last_success_timestamp_seconds",
             manifest.completed_at.timestamp() as f64,
-        );
-        metrics.set("etcdrx_backup_revision", manifest.revision.0 as f64);
-        metrics.set("etcdrx_backup_db_size_bytes", manifest.db_size_bytes as f64);
-        metrics.set(
-            "etcdrx_backup_stored_size_bytes",
-            manifest.stored_size_bytes as f64,
-        );
-        metrics.set(
-            "etcdrx_backup_verified",
-            f64::from(u8::from(manifest.verified_at.is_some())),
-        );
-        metrics.set("etcdrx_backup_findings", manifest.findings.len() as f64);
-        if let Some(keys) = manifest.keys {
-            metrics.set("etcdrx_backup_keys", keys as f64);
-        }
+        ),
+        ("revision", manifest.revision.0 as f64),
+        ("revision_backwards", yes(has("revision-backwards"))),
+        ("db_size_bytes", manifest.db_size_bytes as f64),
+        ("stored_size_bytes", manifest.stored_size_bytes as f64),
+        ("verified", yes(manifest.verified_at.is_some())),
+        ("findings", manifest.findings.len() as f64),
+        ("quorum", yes(manifest.quorum)),
+        ("members_agree", yes(!has("members-disagree"))),
+    ];
+    for (name, value) in measured {
+        metrics.set(&format!("etcdrx_backup_{name}"), value);
     }
-    if let Err(error) = metrics.write(path, cluster) {
-        context.screen.warn(&told(&error));
+    for name in &taken.present {
+        metrics.set_stored(name, manifest.completed_at.timestamp() as f64);
+    }
+    if let Some(keys) = manifest.keys {
+        metrics.set("etcdrx_backup_keys", keys as f64);
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use etcdrx::id::{BackupId, Revision};
+use etcdrx::repository;
 use serde_json::{Value, json};
 
 /// The exit codes.
@@ -31,7 +32,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// The word for the code in JSON.
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Failed => "failed",
@@ -52,11 +53,14 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) causes: Vec<String>,
     pub(crate) hints: Vec<String>,
+    /// Whether it was the repository that failed.
+    pub(crate) is_of_repository: bool,
 }
 
 impl Failure {
-    pub(super) fn new(exit: Exit, error: &dyn StdError, hint: &str) -> Self {
+    pub(super) fn new(exit: Exit, error: &(dyn StdError + 'static), hint: &str) -> Self {
         let mut causes: Vec<String> = Vec::new();
+        let mut is_of_repository = error.is::<repository::Error>();
         let mut next = error.source();
         while let Some(cause) = next {
             let text = cause.to_string();
@@ -65,10 +69,12 @@ impl Failure {
             if !repeated {
                 causes.push(text.trim_end().to_owned());
             }
+            is_of_repository |= cause.is::<repository::Error>();
             next = cause.source();
         }
         Self {
             causes,
+            is_of_repository,
             ..Self::plain(exit, error.to_string(), hint)
         }
     }
@@ -78,6 +84,7 @@ impl Failure {
             exit,
             message: message.into(),
             causes: Vec::new(),
+            is_of_repository: false,
             hints: [hint]
                 .into_iter()
                 .filter(|hint| !hint.is_empty())

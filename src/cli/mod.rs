@@ -27,11 +27,13 @@ mod several;
 mod show;
 mod signals;
 mod snapshot;
+mod tell;
 mod upgrade;
 mod verify;
 mod whereabouts;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -106,18 +108,25 @@ async fn dispatch(cli: Cli, screen: &Screen) -> Outcome {
             screen.answer_bytes(&script);
             Ok(Exit::Done)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
-            rendered.expect("rendering into memory does not fail");
-            screen.answer_bytes(&page);
-            Ok(Exit::Done)
-        }
+        Command::Man { output_dir } => man(screen, output_dir.as_deref()),
         Command::Version => {
             print::version(screen);
             Ok(Exit::Done)
         }
     }
+}
+
+fn man(screen: &Screen, output_dir: Option<&Path>) -> Outcome {
+    if let Some(directory) = output_dir {
+        let written = clap_mangen::generate_to(Cli::command(), directory);
+        written.map_err(|source| Failure::cannot_write(directory, &source))?;
+        return Ok(Exit::Done);
+    }
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+    rendered.expect("rendering into memory does not fail");
+    screen.answer_bytes(&page);
+    Ok(Exit::Done)
 }
 
 fn log_to_stderr(global: &Global, colour: bool) {

@@ -1,9 +1,10 @@
 //! `etcdrx prune`
 
-use etcdrx::config;
+use etcdrx::config::{self, Config};
 use etcdrx::prune::{Plan, Request, Scope, plan, prune};
 use etcdrx::repository::{Folder, Mode};
 use etcdrx::retention::Policy;
+use etcdrx::schedule::Job;
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -12,9 +13,24 @@ use super::context::{Context, now};
 use super::failure::{Exit, Failure};
 use super::print;
 use super::several::Each;
+use super::tell::{End, Run};
 
 pub(super) async fn run(context: &Context<'_>, args: &PruneArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
+    if args.dry_run {
+        return prune_or_plan(context, args, &config).await;
+    }
+    let run = Run::begin(context, &config, Job::Prune)?;
+    let outcome = prune_or_plan(context, args, &config).await;
+    let end = match &outcome {
+        Ok(exit) => End::worked(*exit, &[]),
+        Err(failure) => End::failed(failure),
+    };
+    run.end(&end, |_| {}).await;
+    outcome
+}
+
+async fn prune_or_plan(context: &Context<'_>, args: &PruneArgs, config: &Config) -> Outcome {
     let several = config.repositories.all().len() > 1;
     let work = async |settings: &config::Repository, folder: &Folder| {
         let pruned = prune_one(context, args, config.retention_of(settings), folder).await?;
@@ -26,7 +42,7 @@ pub(super) async fn run(context: &Context<'_>, args: &PruneArgs) -> Outcome {
         }
         Ok(pruned)
     };
-    let Each { done, failed } = Each::of(context, &config, Mode::Existing, work).await?;
+    let Each { done, failed } = Each::of(context, config, Mode::Existing, work).await?;
     context.screen.clear();
     match (several, done.as_slice()) {
         (false, [(_, pruned)]) if context.screen.json => {

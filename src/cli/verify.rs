@@ -4,9 +4,8 @@ use etcdrx::catalog::{Backup, Catalog};
 use etcdrx::config::{self, Config};
 use etcdrx::id::BackupId;
 use etcdrx::manifest::Finding;
-use etcdrx::notify::Metrics;
-use etcdrx::progress::told;
 use etcdrx::repository::{Folder, Mode};
+use etcdrx::schedule::Job;
 use etcdrx::verify::{Depth, Report, record, strays, verify};
 use serde_json::json;
 
@@ -16,18 +15,31 @@ use super::context::{Context, now};
 use super::failure::{Exit, Failure};
 use super::print;
 use super::several::Each;
+use super::tell::{End, Run};
 
 pub(super) async fn run(context: &Context<'_>, args: &VerifyArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
+    let run = Run::begin(context, &config, Job::Verify)?;
     let result = verify_all(context, args, &config).await;
-    tell_metrics(context, &config, &result);
+    let end = match &result {
+        Ok(verified) => End::worked(verified.exit, &verified.findings),
+        Err(failure) => End::failed(failure),
+    };
+    run.end(&end, |metrics| {
+        if let Ok(verified) = &result {
+            metrics.set("etcdrx_verify_damaged", f64::from(verified.damaged));
+        }
+    })
+    .await;
     result.map(|verified| verified.exit)
 }
 
 /// How a verification of one or more backups went.
 struct Verified {
     exit: Exit,
-    damaged: usize,
+    damaged: u32,
+    /// What was held against the backups and their folder, each with the backup's id.
+    findings: Vec<Finding>,
 }
 
 /// Verifies what is asked for in every repository: each has a copy of its own.
@@ -57,11 +69,12 @@ async fn verify_all(
     if !args.all && args.id != "latest" && !done.is_empty() {
         failed.retain(|(_, failure)| failure.exit != Exit::Usage);
     }
-    let (mut exit, mut damaged) = (Exit::Done, 0);
+    let (mut exit, mut damaged, mut findings) = (Exit::Done, 0, Vec::new());
     let mut unreached = failed;
     let count = done.len();
     for (name, verified) in done {
         damaged += verified.damaged;
+        findings.extend(named(&verified));
         if exit == Exit::Done {
             exit = verified.exit;
         }
@@ -73,11 +86,16 @@ async fn verify_all(
         0 if !several && !unreached.is_empty() => Err(unreached.remove(0).1),
         0 => {
             Each::<()>::ended(unreached, count, "verifying")?;
-            Ok(Verified { exit, damaged })
+            Ok(Verified {
+                exit,
+                damaged,
+                findings,
+            })
         }
         _ => Ok(Verified {
             exit: Exit::Damaged,
             damaged,
+            findings,
         }),
     }
 }
@@ -86,7 +104,7 @@ async fn verify_all(
 struct Found {
     reports: Vec<(BackupId, Report)>,
     strays: Vec<Finding>,
-    damaged: usize,
+    damaged: u32,
     exit: Exit,
     /// Why one of the backups could not be read.
     unreached: Option<Failure>,
@@ -136,10 +154,21 @@ async fn verify_in(
     Ok(Found {
         reports,
         strays,
-        damaged,
+        damaged: u32::try_from(damaged).unwrap_or(u32::MAX),
         exit,
         unreached,
     })
+}
+
+/// What was held against the backups and their folder, each with the backup's id.
+fn named(found: &Found) -> Vec<Finding> {
+    let of_backups = found.reports.iter().flat_map(|(id, report)| {
+        report.findings.iter().map(move |finding| Finding {
+            message: format!("{id}: {}", finding.message),
+            ..finding.clone()
+        })
+    });
+    of_backups.chain(found.strays.iter().cloned()).collect()
 }
 
 async fn verify_one(
@@ -201,27 +230,4 @@ fn text(found: &Found) -> String {
         lines.push("there is nothing to verify".to_owned());
     }
     lines.join("\n")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
-fn tell_metrics(context: &Context<'_>, config: &Config, result: &Result<Verified, Failure>) {
-    let (Some(path), Ok(cluster)) = (&config.notify.metrics_file, config.cluster.folder()) else {
-        return;
-    };
-    let mut metrics = Metrics::read(path, &cluster);
-    let exit = match result {
-        Ok(verified) => verified.exit,
-        Err(failure) => failure.exit,
-    };
-    metrics.set(
-        "etcdrx_verify_last_run_timestamp_seconds",
-        now().timestamp() as f64,
-    );
-    metrics.set("etcdrx_verify_last_exit_code", f64::from(exit as u8));
-    if let Ok(verified) = result {
-        metrics.set("etcdrx_verify_damaged", verified.damaged as f64);
-    }
-    if let Err(error) = metrics.write(path, &cluster) {
-        context.screen.warn(&told(&error));
-    }
 }

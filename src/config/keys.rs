@@ -78,6 +78,7 @@ pub const KEYS: &[Key] = &[
     key("schedule", "jitter", Kind::Text),
     key("schedule", "listen", Kind::Text),
     key("notify", "heartbeat_url", Kind::Text),
+    key("notify", "webhook_url", Kind::Text),
     key("notify", "metrics_file", Kind::Text),
     key("encryption", "recipients", Kind::List),
     key("encryption", "identity_file", Kind::Text),

@@ -96,7 +96,8 @@ fn suggestion(nearest: Option<&str>) -> String {
 }
 
 /// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
@@ -262,7 +263,9 @@ impl<'de> Deserialize<'de> for CompressionLevel {
 #[serde(default)]
 pub struct Notify {
     /// Pinged at `/start`, at success and at `/fail`, as healthchecks.io defines them.
-    pub heartbeat_url: Option<String>,
+    pub heartbeat_url: Option<Secret>,
+    /// Takes a JSON document after every run that did not end well.
+    pub webhook_url: Option<Secret>,
     /// A file in the Prometheus text format, for the textfile collector.
     pub metrics_file: Option<PathBuf>,
 }

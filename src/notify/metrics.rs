@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::id::ClusterName;
 
-/// Every metric, with what it means. All are gauges.
+/// Every metric, with what it means. All are gauges. Of each job the first four are the same.
 const METRICS: &[(&str, &str)] = &[
     (
         "etcdrx_backup_last_run_timestamp_seconds",
@@ -29,9 +29,13 @@ const METRICS: &[(&str, &str)] = &[
     ),
     (
         "etcdrx_backup_last_success_timestamp_seconds",
-        "When the last backup was committed.",
+        "When a backup was last committed.",
     ),
     ("etcdrx_backup_revision", "Revision of the last backup."),
+    (
+        "etcdrx_backup_revision_backwards",
+        "1 if its revision is lower than that of the backup before, in the same cluster.",
+    ),
     (
         "etcdrx_backup_db_size_bytes",
         "Size of the database in the last backup.",
@@ -50,6 +54,14 @@ const METRICS: &[(&str, &str)] = &[
         "What was noticed while the last backup was taken.",
     ),
     (
+        "etcdrx_backup_quorum",
+        "1 if the cluster had a quorum when the last backup was taken.",
+    ),
+    (
+        "etcdrx_backup_members_agree",
+        "0 if a member had another hash than the last backup.",
+    ),
+    (
         "etcdrx_verify_last_run_timestamp_seconds",
         "When the last verification ended.",
     ),
@@ -58,8 +70,32 @@ const METRICS: &[(&str, &str)] = &[
         "Exit code of the last verification; 0 is success.",
     ),
     (
+        "etcdrx_verify_last_duration_seconds",
+        "How long the last verification took.",
+    ),
+    (
+        "etcdrx_verify_last_success_timestamp_seconds",
+        "When a verification last found nothing.",
+    ),
+    (
         "etcdrx_verify_damaged",
         "Backups that the last verification found damaged.",
+    ),
+    (
+        "etcdrx_prune_last_run_timestamp_seconds",
+        "When the last prune ended.",
+    ),
+    (
+        "etcdrx_prune_last_exit_code",
+        "Exit code of the last prune; 0 is success.",
+    ),
+    (
+        "etcdrx_prune_last_duration_seconds",
+        "How long the last prune took.",
+    ),
+    (
+        "etcdrx_prune_last_success_timestamp_seconds",
+        "When the retention was last applied.",
     ),
     (
         "etcdrx_drill_last_run_timestamp_seconds",
@@ -70,12 +106,36 @@ const METRICS: &[(&str, &str)] = &[
         "Exit code of the last drill of a backup; 0 is success.",
     ),
     (
+        "etcdrx_drill_last_duration_seconds",
+        "How long the last drill of a backup took.",
+    ),
+    (
         "etcdrx_drill_last_success_timestamp_seconds",
         "When a backup was last booted and found to be what it says.",
     ),
     (
-        "etcdrx_drill_last_duration_seconds",
-        "How long the last drill of a backup took.",
+        "etcdrx_certificates_last_run_timestamp_seconds",
+        "When the last look at the certificates ended.",
+    ),
+    (
+        "etcdrx_certificates_last_exit_code",
+        "Exit code of the last look at the certificates; 0 is success.",
+    ),
+    (
+        "etcdrx_certificates_last_duration_seconds",
+        "How long the last look at the certificates took.",
+    ),
+    (
+        "etcdrx_certificates_last_success_timestamp_seconds",
+        "When a look at the certificates last found nothing.",
+    ),
+    (
+        "etcdrx_certificates_next_expiry_timestamp_seconds",
+        "When the first of the certificates that were looked at ends.",
+    ),
+    (
+        "etcdrx_repository_reachable",
+        "1 if the repository served the last command that asked for it, 0 if it failed it.",
     ),
 ];
 
@@ -126,6 +186,12 @@ impl Metrics {
     /// Sets when the repository of this name got its last backup, in seconds since 1970.
     pub fn set_stored(&mut self, repository: &str, seconds: f64) {
         self.stored.insert(repository.to_owned(), seconds);
+    }
+
+    /// What one metric says; none where nobody set it yet.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.values.get(name).copied()
     }
 
     /// Sets one metric.

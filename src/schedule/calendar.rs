@@ -34,6 +34,14 @@ pub enum Error {
     #[error("`{name}` in [schedule] timezone is no time zone such as Europe/Berlin")]
     Zone { name: String },
 
+    /// Another scheduler cannot say the same.
+    #[error("`{text}` in [schedule] {job} cannot be said to {scheduler} so that it means the same")]
+    NotSaid {
+        job: Job,
+        text: String,
+        scheduler: &'static str,
+    },
+
     /// Nothing is to be done.
     #[error(
         "nothing is scheduled: [schedule] in etcdrx.toml says neither backup, verify, prune, drill nor certificates"
@@ -116,7 +124,9 @@ impl Calendar {
     }
 }
 
-fn expression(schedule: &config::Schedule, job: Job) -> Option<&str> {
+/// The cron expression that is configured for a job.
+#[must_use]
+pub fn expression(schedule: &config::Schedule, job: Job) -> Option<&str> {
     let text = match job {
         Job::Backup => &schedule.backup,
         Job::Verify => &schedule.verify,

@@ -7,6 +7,7 @@ pub mod agenda;
 pub mod calendar;
 pub mod lead;
 pub mod pages;
+mod plain;
 pub mod records;
 pub mod service;
 
@@ -14,7 +15,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use calendar::Calendar;
+pub use calendar::{Calendar, expression};
+pub use plain::Plain;
 pub use records::{Ended, Records};
 
 /// Something that is done by itself.
@@ -52,6 +54,18 @@ impl Job {
             Self::Prune => "prune",
             Self::Drill => "drill",
             Self::Certificates => "certificates",
+        }
+    }
+
+    /// The command that does it, as it is typed, without its flags.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Verify => "verify",
+            Self::Prune => "prune",
+            Self::Drill => "drill backup",
+            Self::Certificates => "certs check",
         }
     }
 }

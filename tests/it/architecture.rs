@@ -219,10 +219,19 @@ fn a_lint_is_silenced_with_a_reason_or_not_at_all() {
 fn every_page_can_be_found() {
     let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
     let (readme, architecture) = (read("README.md"), read("docs/architecture.md"));
-    for path in files(&root().join("docs")) {
-        let name = path.file_name().unwrap().to_string_lossy();
+    let docs = root().join("docs");
+    for path in files(&docs) {
+        let name = path.strip_prefix(&docs).unwrap().to_string_lossy();
+        // What lies in a folder is found on the folder's own page.
+        let is_shown = match name.split_once('/') {
+            Some((_, "README.md")) | None => false,
+            Some((folder, file)) => {
+                read(&format!("docs/{folder}/README.md")).contains(&format!("]({file})"))
+            }
+        };
         let linked = readme.contains(&format!("](docs/{name}"))
             || architecture.contains(&format!("]({name}"))
+            || is_shown
             || name == "architecture.md" && readme.contains("architecture.md");
         assert!(
             linked,

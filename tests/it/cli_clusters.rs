@@ -1,7 +1,39 @@
 //! Two clusters in one folder: one that followed the other, and two that live side by side.
 
+use std::fs;
+
+use crate::datadir_logs::copy_folder;
 use crate::scratch::{Cluster, tools};
 use crate::setup::{Workplace, assert_ends, codes};
+
+#[tokio::test]
+async fn a_revision_that_falls_in_the_same_cluster_is_found_once() {
+    let mut cluster = Cluster::of(&tools::newest_etcd()).start().await;
+    let workplace = Workplace::of(&cluster);
+    cluster.put_many("key/", 10, 10).await;
+    cluster.members[0].stop();
+    let data = cluster.members[0].data_dir().to_owned();
+    let earlier = workplace.path("earlier");
+    copy_folder(&data, &earlier);
+    cluster.restart_member(0).await;
+    cluster.put_many("later/", 10, 10).await;
+    let before = workplace.etcdrx().run(["backup"]).success();
+
+    // Somebody puts the member back to where it was.
+    cluster.members[0].stop();
+    fs::remove_dir_all(&data).unwrap();
+    copy_folder(&earlier, &data);
+    cluster.restart_member(0).await;
+    let fallen = workplace.etcdrx().run(["backup"]);
+    let shown = workplace.etcdrx().run(["show", "--json"]).success().json();
+    workplace.etcdrx().run(["backup"]).success();
+    let next = workplace.etcdrx().run(["show", "--json"]).success().json();
+
+    assert!(!before.stderr.contains("earlier state"), "{before:?}");
+    assert_ends(&fallen, 0, &["was put back to an earlier state"]);
+    assert_eq!(codes(&shown), ["revision-backwards"]);
+    assert_eq!(codes(&next), [""; 0]);
+}
 
 #[tokio::test]
 async fn a_restored_cluster_goes_on_in_the_folder_and_latest_follows_it() {

@@ -13,8 +13,11 @@ use crate::setup::{FOLDER, Workplace, assert_ends};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// What is due in most of these tests.
+const JOBS: [&str; 4] = ["backup", "verify", "prune", "drill"];
+
 /// A workplace whose schedule is due once a day, at a time that is not now.
-fn scheduled(cluster: &Cluster, listen: &str) -> Workplace {
+pub(crate) fn scheduled(cluster: &Cluster, listen: &str) -> Workplace {
     let workplace = Workplace::new();
     let later = (Utc::now() + TimeDelta::hours(12))
         .format("%M %H * * *")
@@ -32,9 +35,8 @@ fn scheduled(cluster: &Cluster, listen: &str) -> Workplace {
 }
 
 /// What a service that ended a while ago left: everything was done two days ago.
-fn was_at_work(workplace: &Workplace, state: &str) {
+pub(crate) fn was_at_work(workplace: &Workplace, state: &str, jobs: &[&str]) {
     let handled = Utc::now() - TimeDelta::days(2);
-    let jobs = ["backup", "verify", "prune", "drill"];
     let records: serde_json::Map<String, Value> = jobs
         .iter()
         .map(|job| ((*job).to_owned(), json!({ "handled": handled })))
@@ -44,7 +46,7 @@ fn was_at_work(workplace: &Workplace, state: &str) {
     fs::write(file, serde_json::to_vec(&records).unwrap()).unwrap();
 }
 
-fn service(workplace: &Workplace, state: &str) -> Running {
+pub(crate) fn service(workplace: &Workplace, state: &str) -> Running {
     let etcd = tools::newest_etcd().etcd();
     let state = workplace.path(state);
     let path = format!("{}:/usr/bin:/bin", etcd.parent().unwrap().display());
@@ -52,12 +54,12 @@ fn service(workplace: &Workplace, state: &str) -> Running {
     etcdrx.spawn(["schedule", "run", "--state-dir", state.to_str().unwrap()])
 }
 
-async fn page(listen: &str, path: &str) -> String {
+pub(crate) async fn page(listen: &str, path: &str) -> String {
     let url = format!("http://{listen}{path}");
     reqwest::get(url).await.unwrap().text().await.unwrap()
 }
 
-async fn until_all_is_done(listen: &str, jobs: &[&str]) -> Value {
+pub(crate) async fn until_all_is_done(listen: &str, jobs: &[&str]) -> Value {
     let deadline = Instant::now() + LIMIT;
     loop {
         let status: Value = serde_json::from_str(&page(listen, "/status").await).unwrap();
@@ -78,7 +80,7 @@ async fn what_was_missed_is_done_once_in_its_order_and_told_on_every_page() {
     cluster.put_many("key/", 50, 100).await;
     let listen = ports::free_address().to_string();
     let workplace = scheduled(&cluster, &listen);
-    was_at_work(&workplace, "state");
+    was_at_work(&workplace, "state", &JOBS);
 
     let mut running = service(&workplace, "state");
     running.wait_for("drill: done", LIMIT);
@@ -125,7 +127,7 @@ async fn of_two_services_one_works_and_the_other_takes_over() {
 
     let mut leader = service(&first, "state");
     leader.wait_for("at work", LIMIT);
-    was_at_work(&second, "state");
+    was_at_work(&second, "state", &JOBS);
     let mut other = service(&second, "state");
     other.wait_for("standing by", LIMIT);
     let shown = page(&addresses[1], "/metrics").await;
@@ -151,7 +153,7 @@ async fn an_outage_is_survived_and_a_configuration_is_read_again() {
     let mut cluster = Cluster::of(&tools::newest_etcd()).start().await;
     let listen = ports::free_address().to_string();
     let workplace = scheduled(&cluster, &listen);
-    was_at_work(&workplace, "state");
+    was_at_work(&workplace, "state", &JOBS);
     cluster.kill_all();
 
     let mut running = service(&workplace, "state");

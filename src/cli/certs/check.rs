@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use etcdrx::certs::check::{
     Client, Member, Options, Pair, Release, Subject, User, add_started, check, key_beside, look_up,
@@ -10,6 +11,8 @@ use etcdrx::certs::check::{
 };
 use etcdrx::config::EtcdFlags;
 use etcdrx::manifest::{Finding, Severity};
+use etcdrx::notify::Metrics;
+use etcdrx::schedule::Job;
 use serde_json::json;
 
 use super::ports::{self, PortArgs};
@@ -18,6 +21,7 @@ use crate::cli::Outcome;
 use crate::cli::context::{Context, now};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::print;
+use crate::cli::tell::{End, Run};
 
 /// `certs check`
 #[derive(Debug, Args)]
@@ -123,17 +127,45 @@ pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
         }),
     };
     let mut findings = check(&subject, &options);
-    if args.ports.any() {
-        findings.extend(ports::findings(context, &args.ports, &subject).await?);
+    if !args.ports.any() {
+        answer(context, &subject, 0, &findings);
+        return Ok(exit(args, &findings));
     }
-    answer(context, &subject, args.ports.count(), &findings);
+    // Running members are those of the configured cluster: whoever is told of that one hears of this.
+    let config = ports::configure(context, &args.ports)?;
+    let run = Run::begin(context, &config, Job::Certificates)?;
+    let looked = ports::look(context, &args.ports, &config, &subject).await;
+    let outcome = looked.map(|looked| {
+        findings.extend(looked.findings);
+        answer(context, &subject, args.ports.count(), &findings);
+        (exit(args, &findings), looked.ends)
+    });
+    let end = match &outcome {
+        Ok((exit, _)) => End::worked(*exit, &findings),
+        Err(failure) => End::failed(failure),
+    };
+    let first = outcome.iter().flat_map(|(_, ends)| ends).min();
+    run.end(&end, |metrics| measure(metrics, first)).await;
+    outcome.map(|(exit, _)| exit)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
+fn measure(metrics: &mut Metrics, first: Option<&DateTime<Utc>>) {
+    if let Some(first) = first {
+        let seconds = first.timestamp() as f64;
+        metrics.set("etcdrx_certificates_next_expiry_timestamp_seconds", seconds);
+    }
+}
+
+/// What the findings make the exit code.
+fn exit(args: &CheckArgs, findings: &[Finding]) -> Exit {
     let is_bad = |finding: &Finding| match finding.severity {
         Severity::Error => true,
         Severity::Warning => args.strict,
         Severity::Info => false,
     };
     let silent = |finding: &&Finding| finding.code == "endpoint-unreachable";
-    Ok(match findings.iter().any(is_bad) {
+    match findings.iter().any(is_bad) {
         true if findings
             .iter()
             .filter(|one| is_bad(one))
@@ -143,7 +175,7 @@ pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
         }
         true => Exit::Findings,
         false => Exit::Done,
-    })
+    }
 }
 
 /// Everything that was named, in one.

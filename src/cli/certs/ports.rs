@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use etcdrx::certs::Certificate;
 use etcdrx::certs::check::{File, Subject, read_file};
+use etcdrx::config::Config;
 use etcdrx::etcd::Identity;
-use etcdrx::handshakes::{Listeners, PATIENCE, Request, examine};
+use etcdrx::handshakes::{Listeners, PATIENCE, Request, judge, view};
 use etcdrx::manifest::Finding;
 
 use crate::cli::args::{EtcdArgs, RepositoryArgs};
@@ -49,20 +51,33 @@ impl PortArgs {
     }
 }
 
+/// What the ports showed.
+pub(super) struct Looked {
+    /// What is wrong with it.
+    pub(super) findings: Vec<Finding>,
+    /// When each certificate ends that a port showed, or that was shown to it.
+    pub(super) ends: Vec<DateTime<Utc>>,
+}
+
+/// The configuration with what the flags say.
+pub(super) fn configure(context: &Context<'_>, args: &PortArgs) -> Result<Config, Failure> {
+    context.configure_both(&args.etcd, &RepositoryArgs::default(), |layers| layers)
+}
+
 /// Looks at every port that was named.
-pub(super) async fn findings(
+pub(super) async fn look(
     context: &Context<'_>,
     args: &PortArgs,
+    config: &Config,
     subject: &Subject,
-) -> Result<Vec<Finding>, Failure> {
-    let config = context.configure_both(&args.etcd, &RepositoryArgs::default(), |layers| layers)?;
-    let cluster = config.cluster;
+) -> Result<Looked, Failure> {
+    let cluster = &config.cluster;
     let servers = subject.members.iter().flat_map(|member| &member.server);
     let peers = subject.members.iter().flat_map(|member| &member.peer);
     let request = Request {
         clients: Listeners {
             endpoints: match args.etcd.endpoints {
-                Some(_) => cluster.endpoints,
+                Some(_) => cluster.endpoints.clone(),
                 None => Vec::new(),
             },
             authorities: cluster.ca.as_deref().map(authorities).transpose()?,
@@ -78,9 +93,16 @@ pub(super) async fn findings(
         now: now(),
         patience: PATIENCE,
     };
-    let findings = examine(&request, context.screen).await;
+    let views = view(&request, context.screen).await;
     context.screen.clear();
-    Ok(findings)
+    let seen = views.iter().filter_map(|view| view.seen.as_ref().ok());
+    let served = seen.filter_map(|seen| seen.served.first());
+    let own = cluster.cert.as_deref().map(super::chain).transpose()?;
+    let ends = served.chain(own.iter().flatten());
+    Ok(Looked {
+        ends: ends.map(|certificate| certificate.not_after).collect(),
+        findings: judge(&request, &views),
+    })
 }
 
 fn authorities(path: &Path) -> Result<(PathBuf, Vec<Certificate>), Failure> {

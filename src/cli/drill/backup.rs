@@ -1,14 +1,14 @@
 //! `etcdrx drill backup`
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use etcdrx::catalog::Backup;
 use etcdrx::config::Config;
 use etcdrx::drill::backup::{Drilled, Request, drill_backup};
-use etcdrx::notify::Metrics;
-use etcdrx::progress::told;
+use etcdrx::manifest::Finding;
 use etcdrx::sandbox::Search;
+use etcdrx::schedule::Job;
 use etcdrx::verify::record;
 use serde_json::json;
 
@@ -17,6 +17,7 @@ use super::super::args::RepositoryArgs;
 use super::super::context::{Context, now, open_catalog};
 use super::super::failure::{Exit, Failure};
 use super::super::print;
+use super::super::tell::{End, Run};
 use super::{ScratchArgs, program_folders};
 
 /// `drill backup`
@@ -35,13 +36,22 @@ pub(crate) struct BackupArgs {
 
 pub(super) async fn run(context: &Context<'_>, args: &BackupArgs) -> Outcome {
     let config = context.configure(&args.repository)?;
-    let began = Instant::now();
-    let outcome = context.or_interrupt(drill(context, args, &config)).await;
-    tell_metrics(context, &config, &outcome, began.elapsed());
-    outcome
+    let run = Run::begin(context, &config, Job::Drill)?;
+    let drilled = context.or_stop(drill(context, args, &config)).await;
+    let drilled = drilled.and_then(|drilled| drilled);
+    let end = match &drilled {
+        Ok((exit, findings)) => End::worked(*exit, findings),
+        Err(failure) => End::failed(failure),
+    };
+    run.end(&end, |_| {}).await;
+    drilled.map(|(exit, _)| exit)
 }
 
-async fn drill(context: &Context<'_>, args: &BackupArgs, config: &Config) -> Outcome {
+async fn drill(
+    context: &Context<'_>,
+    args: &BackupArgs,
+    config: &Config,
+) -> Result<(Exit, Vec<Finding>), Failure> {
     let (folder, catalog) = open_catalog(context, config).await?;
     let backup = match args.id.as_str() {
         // The newest, also where it is known to be damaged: passing over it would look like an all-clear.
@@ -65,10 +75,11 @@ async fn drill(context: &Context<'_>, args: &BackupArgs, config: &Config) -> Out
     }
     context.screen.clear();
     answer(context, backup, &drilled);
-    Ok(match drilled.report.is_ok() {
+    let exit = match drilled.report.is_ok() {
         true => Exit::Done,
         false => Exit::Findings,
-    })
+    };
+    Ok((exit, drilled.report.findings))
 }
 
 fn answer(context: &Context<'_>, backup: &Backup, drilled: &Drilled) {
@@ -109,31 +120,4 @@ fn answer(context: &Context<'_>, backup: &Backup, drilled: &Drilled) {
         drilled.etcd_version,
         seconds(drilled.served_in.unwrap_or_default()),
     ));
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
-fn tell_metrics(
-    context: &Context<'_>,
-    config: &Config,
-    outcome: &Result<Exit, Failure>,
-    took: Duration,
-) {
-    let (Some(path), Ok(cluster)) = (&config.notify.metrics_file, config.cluster.folder()) else {
-        return;
-    };
-    let exit = match outcome {
-        Ok(exit) => *exit,
-        Err(failure) => failure.exit,
-    };
-    let now = now().timestamp() as f64;
-    let mut metrics = Metrics::read(path, &cluster);
-    metrics.set("etcdrx_drill_last_run_timestamp_seconds", now);
-    metrics.set("etcdrx_drill_last_exit_code", f64::from(exit as u8));
-    metrics.set("etcdrx_drill_last_duration_seconds", took.as_secs_f64());
-    if exit == Exit::Done {
-        metrics.set("etcdrx_drill_last_success_timestamp_seconds", now);
-    }
-    if let Err(error) = metrics.write(path, &cluster) {
-        context.screen.warn(&told(&error));
-    }
 }

@@ -308,11 +308,19 @@ fn apply_exit(error: &apply::Error) -> (Exit, &'static str) {
     etcd_exit(source)
 }
 
-fn calendar_exit(_: &calendar::Error) -> (Exit, &'static str) {
-    (
-        Exit::Usage,
-        "five fields: minute, hour, day of the month, month, day of the week; `*/30 * * * *` is every half hour",
-    )
+fn calendar_exit(error: &calendar::Error) -> (Exit, &'static str) {
+    let hint = match error {
+        calendar::Error::NotSaid { .. } => {
+            "say it with numbers, ranges, lists and steps alone, or let `schedule run` keep it, which knows all of cron"
+        }
+        calendar::Error::Expression { .. }
+        | calendar::Error::Never { .. }
+        | calendar::Error::Zone { .. }
+        | calendar::Error::Empty => {
+            "five fields: minute, hour, day of the month, month, day of the week; `*/30 * * * *` is every half hour"
+        }
+    };
+    (Exit::Usage, hint)
 }
 
 fn records_exit(_: &records::Error) -> (Exit, &'static str) {

@@ -13,29 +13,43 @@ use crate::cli::Outcome;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 
-/// What the unit is called.
-const NAME: &str = "etcdrx.service";
-
 pub(super) fn install(context: &Context<'_>, args: &InstallArgs) -> Outcome {
-    let unit = Facts::of(context)?.service();
-    let path = args.unit_dir.join(NAME);
-    let word = match fs::read_to_string(&path) {
-        Ok(there) if there == unit => "is there already",
-        Ok(_) => {
-            write(&path, &unit)?;
-            "was replaced"
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            write(&path, &unit)?;
-            "was written"
-        }
-        Err(error) => return Err(Failure::cannot_read(&path, &error)),
+    let facts = Facts::of(context)?;
+    let units = match args.timers {
+        true => facts.timers()?,
+        false => vec![facts.service()],
     };
-    context.screen.answer(&format!("{} {word}", path.display()));
+    let mut lines = Vec::new();
+    for unit in &units {
+        let path = args.unit_dir.join(&unit.name);
+        let word = put(&path, &unit.text)?;
+        lines.push(format!("{} {word}", path.display()));
+    }
+    context.screen.answer(&lines.join("\n"));
+    // A job's service is begun by its timer.
+    let begun = units.iter().filter(|unit| !args.timers || unit.is_timer);
+    let begin: Vec<&str> = begun.map(|unit| unit.name.as_str()).collect();
+    let begin = begin.join(" ");
+    let look = match args.timers {
+        true => "systemctl list-timers 'etcdrx-*'; journalctl -u 'etcdrx-*'".to_owned(),
+        false => format!("systemctl status {begin}; journalctl -u {begin}"),
+    };
     context.screen.note(&format!(
-        "start it: systemctl daemon-reload && systemctl enable --now {NAME}\nlook at it: systemctl status {NAME}; journalctl -u {NAME}"
+        "start it: systemctl daemon-reload && systemctl enable --now {begin}\nlook at it: {look}"
     ));
     Ok(Exit::Done)
+}
+
+/// Puts one unit in its place, and says what was there.
+fn put(path: &Path, text: &str) -> Result<&'static str, Failure> {
+    let word = match fs::read_to_string(path) {
+        Ok(there) if there == text => return Ok("is there already"),
+        Ok(_) => "was replaced",
+        Err(error) if error.kind() == ErrorKind::NotFound => "was written",
+        Err(error) => return Err(Failure::cannot_read(path, &error)),
+    };
+    write(path, text)?;
+    Ok(word)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

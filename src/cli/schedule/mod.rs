@@ -1,16 +1,20 @@
 //! `etcdrx schedule`
 
 mod install;
+mod manifests;
 mod run;
 mod units;
+mod words;
 mod work;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use self::units::{Facts, Unit};
 use super::Outcome;
 use super::context::Context;
+use super::failure::{Exit, Failure};
 
 /// `schedule`
 #[derive(Debug, Subcommand)]
@@ -55,6 +59,14 @@ pub(crate) struct PrintArgs {
     /// The image that holds this program
     #[arg(long, value_name = "IMAGE", default_value = concat!("etcdrx:", env!("CARGO_PKG_VERSION")))]
     pub(crate) image: String,
+
+    /// For systemd: a service and a timer for each job, rather than a service that stays
+    #[arg(long)]
+    pub(crate) timers: bool,
+
+    /// For Kubernetes: a cron job for each job, rather than a deployment that stays
+    #[arg(long)]
+    pub(crate) cronjobs: bool,
 }
 
 /// `schedule install`
@@ -67,12 +79,41 @@ pub(crate) struct InstallArgs {
     /// Where the unit goes
     #[arg(long, value_name = "DIR", default_value = "/etc/systemd/system")]
     pub(crate) unit_dir: PathBuf,
+
+    /// A service and a timer for each job, rather than a service that stays
+    #[arg(long)]
+    pub(crate) timers: bool,
 }
 
 pub(super) async fn dispatch(context: &Context<'_>, command: &ScheduleCommand) -> Outcome {
     match command {
         ScheduleCommand::Run(args) => run::run(context, args).await,
-        ScheduleCommand::Print(args) => units::print(context, args),
+        ScheduleCommand::Print(args) => print(context, args),
         ScheduleCommand::Install(args) => install::install(context, args),
     }
+}
+
+fn print(context: &Context<'_>, args: &PrintArgs) -> Outcome {
+    let facts = Facts::of(context)?;
+    let text = match (args.scheduler, args.timers, args.cronjobs) {
+        (Scheduler::Systemd, false, false) => facts.service().text,
+        (Scheduler::Systemd, true, false) => in_one(&facts.timers()?),
+        (Scheduler::Cron, false, false) => facts.crontab(),
+        (Scheduler::Kubernetes, false, false) => manifests::deployment(&args.image),
+        (Scheduler::Kubernetes, false, true) => manifests::cron_jobs(&facts, &args.image)?,
+        _ => {
+            let problem = "--timers goes with systemd, and --cronjobs with kubernetes";
+            return Err(Failure::bad_words(problem.to_owned()));
+        }
+    };
+    context.screen.answer(text.trim_end());
+    Ok(Exit::Done)
+}
+
+/// Several files, each under its name, as `systemctl cat` shows them.
+fn in_one(units: &[Unit]) -> String {
+    let texts = units
+        .iter()
+        .map(|unit| format!("# /etc/systemd/system/{}\n{}", unit.name, unit.text));
+    texts.collect::<Vec<_>>().join("\n")
 }

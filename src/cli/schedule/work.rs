@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::words::words;
 use crate::cli::context::{Context, now};
 use crate::cli::failure::Failure;
 
@@ -71,7 +72,9 @@ impl Work {
 
     fn command(&self, job: Job) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(self.words(job)).arg("--no-progress");
+        command
+            .args(words(job, &self.endpoints))
+            .arg("--no-progress");
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }
@@ -85,21 +88,6 @@ impl Work {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
-    }
-
-    fn words(&self, job: Job) -> Vec<String> {
-        let words: &[&str] = match job {
-            Job::Backup => &["backup"],
-            Job::Verify => &["verify", "latest"],
-            Job::Prune => &["prune", "--yes"],
-            Job::Drill => &["drill", "backup", "latest"],
-            Job::Certificates => &["certs", "check", "--endpoints"],
-        };
-        let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        if job == Job::Certificates {
-            words.push(self.endpoints.join(","));
-        }
-        words
     }
 }
 
