@@ -11,7 +11,7 @@ use crate::codec::Encoded;
 use crate::codec::encryption::AGE;
 use crate::etcd::{self, Candidate, Choice, Member, MemberStatus};
 use crate::id::Revision;
-use crate::manifest::{self, Finding, MANIFEST, Manifest};
+use crate::manifest::{self, Finding, MANIFEST, Manifest, SIGNATURE};
 use crate::progress::told;
 
 /// How long a member may take to answer a call that it should answer at once.
@@ -198,11 +198,16 @@ impl Run<'_> {
         let repository = |source| Error::Repository { source };
         let lock = |source| Error::Lock { source };
         self.lock.confirm().await.map_err(lock)?;
-        // From here on the data may belong to a backup that exists: it is not to be removed any more.
-        self.upload = None;
         let key = format!("{}/{MANIFEST}", self.id);
         let json = manifest.to_json();
         let folder = self.request.folder;
+        if let Some(signing) = &self.signing {
+            let key = format!("{}/{SIGNATURE}", self.id);
+            let put = folder.put(&key, signing.sign(&json)).await;
+            put.map_err(repository)?;
+        }
+        // From here on the data may belong to a backup that exists: it is not to be removed any more.
+        self.upload = None;
         folder
             .create(&key, json.clone())
             .await
@@ -231,6 +236,7 @@ fn another_member_may_do_better(failure: &Error) -> bool {
         | Error::AllFailed { .. }
         | Error::ReadBack { .. }
         | Error::ManifestReadBack { .. }
+        | Error::Keys { .. }
         | Error::TimedOut { .. }
         | Error::Interrupted => false,
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{self, Catalog};
 use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
 use crate::id::{BackupId, ClusterId, ClusterName, Digest, Revision};
+use crate::keys::{self, signature::SigningKey};
 use crate::manifest::{Finding, Manifest};
 use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder, Holder, Lock, LockError, LockRecord, Upload};
@@ -78,6 +79,10 @@ pub enum Error {
     #[error("the manifest of {id} reads back differently from how it was written")]
     ManifestReadBack { id: BackupId },
 
+    /// The backup was to be signed, and cannot be.
+    #[error("cannot sign the backup")]
+    Keys { source: keys::Error },
+
     /// The time for the whole backup is up.
     #[error("the backup was not done within {}", humantime::format_duration(*.after))]
     TimedOut { after: Duration },
@@ -118,6 +123,8 @@ pub struct Request<'a> {
 /// # Errors
 /// If there is no new backup.
 pub async fn backup(request: &Request<'_>) -> Result<Manifest, Error> {
+    let signing = request.folder.keys().signing();
+    let signing = signing.map_err(|source| Error::Keys { source })?;
     let started_at = (request.now)();
     let id = BackupId::new(started_at, rand::random());
     let record = LockRecord {
@@ -139,6 +146,7 @@ pub async fn backup(request: &Request<'_>) -> Result<Manifest, Error> {
         id,
         started_at,
         lock,
+        signing,
         upload: None,
         findings: Vec::new(),
     };
@@ -156,6 +164,8 @@ struct Run<'a> {
     id: BackupId,
     started_at: DateTime<Utc>,
     lock: Lock,
+    /// What signs the manifest, if anything does.
+    signing: Option<SigningKey>,
     /// What is to be aborted if the run fails; empty again once the manifest may have been written.
     upload: Option<Upload>,
     findings: Vec<Finding>,

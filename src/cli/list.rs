@@ -1,6 +1,6 @@
 //! `etcdrx list`
 
-use etcdrx::catalog::{Backup, Catalog};
+use etcdrx::catalog::{Backup, Catalog, Signature};
 use etcdrx::manifest::Severity;
 use etcdrx::verify::strays;
 use serde_json::json;
@@ -75,6 +75,11 @@ fn notes(backup: &Backup, older: Option<&Backup>) -> Vec<&'static str> {
     }
     if manifest.encryption.is_some() {
         notes.push("encrypted");
+    }
+    match backup.signature {
+        Signature::Missing => notes.push("NOT SIGNED"),
+        Signature::Wrong => notes.push("WRONG SIGNATURE"),
+        Signature::Unasked | Signature::Good => {}
     }
     if !manifest.quorum {
         notes.push("no quorum");
