@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{BackupId, ClusterId};
-use crate::manifest::{self, Finding, MANIFEST, Manifest};
+use crate::manifest::{self, Finding, MANIFEST, Manifest, SIGNATURE};
 use crate::repository::{self, Folder, Object};
 use crate::retention::{Candidate, Health};
 
@@ -78,11 +78,27 @@ impl Verification {
     }
 }
 
+/// Whether a manifest is what somebody with the right key wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Signature {
+    /// Nobody asks: there is no key to check it with.
+    Unasked,
+    /// It is.
+    Good,
+    /// There is no signature.
+    Missing,
+    /// There is one, and it is another's, or over other bytes.
+    Wrong,
+}
+
 /// One backup with what was learnt of it later.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backup {
     /// The record that makes it exist.
     pub manifest: Manifest,
+    /// Whether the record is signed, where that is asked.
+    pub signature: Signature,
     /// Whether it is exempt from retention.
     pub pinned: bool,
     /// All verifications on record, oldest first.
@@ -329,6 +345,7 @@ async fn read_backup(
             return Ok(Some(Err(Unreadable { id, error })));
         }
     };
+    let signature = signature(folder, &id, &entry, &json).await?;
     let mut verifications: Vec<Verification> = Vec::new();
     for object in &entry.objects {
         if object.key.contains(&format!("/{VERIFICATION}")) {
@@ -347,9 +364,30 @@ async fn read_backup(
         .iter()
         .find(|object| object.key == format!("{id}/{}", manifest.object));
     Ok(Some(Ok(Backup {
+        signature,
         pinned: entry.has(PIN),
         listed_size_bytes: data.map(|object| object.size_bytes),
         manifest,
         verifications,
     })))
+}
+
+async fn signature(
+    folder: &Folder,
+    id: &BackupId,
+    entry: &Entry,
+    manifest: &[u8],
+) -> Result<Signature, repository::Error> {
+    let Some(key) = folder.keys().verifying() else {
+        return Ok(Signature::Unasked);
+    };
+    if !entry.has(SIGNATURE) {
+        return Ok(Signature::Missing);
+    }
+    match folder.read(&format!("{id}/{SIGNATURE}")).await {
+        Ok(signature) if key.accepts(manifest, &signature) => Ok(Signature::Good),
+        Ok(_) => Ok(Signature::Wrong),
+        Err(repository::Error::NotFound { .. }) => Ok(Signature::Missing),
+        Err(error) => Err(error),
+    }
 }

@@ -11,6 +11,8 @@ pub const FORMAT: u32 = 1;
 
 /// The name of the object that makes a backup exist.
 pub const MANIFEST: &str = "manifest.json";
+/// The name of the signature over it, where it is signed.
+pub const SIGNATURE: &str = "manifest.sig";
 /// The name of the data object beside it.
 pub const DATA: &str = "snapshot.db.zst";
 

@@ -158,6 +158,7 @@ fn another_member_may_do_better(failure: &Error) -> bool {
         | Error::ManifestReadBack { .. }
         | Error::Silent { .. }
         | Error::Nowhere { .. }
+        | Error::Keys { .. }
         | Error::TimedOut { .. }
         | Error::Interrupted => false,
     }

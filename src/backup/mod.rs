@@ -20,6 +20,7 @@ use crate::catalog::{self, Catalog};
 use crate::codec::encryption::Recipients;
 use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
 use crate::id::{BackupId, ClusterId, ClusterName, Digest, Revision};
+use crate::keys::{self, signature::SigningKey};
 use crate::manifest::{DATA, ENCRYPTED_DATA, Finding, Manifest};
 use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder, Holder, LockError, LockRecord};
@@ -94,6 +95,10 @@ pub enum Error {
     /// There are several repositories, and not one has the backup.
     #[error("no repository took the backup: {}", list(.failures))]
     Nowhere { failures: Vec<(String, Error)> },
+
+    /// The backup was to be signed, and cannot be.
+    #[error("cannot sign the backup")]
+    Keys { source: keys::Error },
 
     /// The time for the whole backup is up.
     #[error("the backup was not done within {}", humantime::format_duration(*.after))]
@@ -176,6 +181,9 @@ impl Taken {
 /// # Errors
 /// If there is no new backup in any of them.
 pub async fn backup(request: &Request<'_>) -> Result<Taken, Error> {
+    let keys = request.folders.first().map(|folder| folder.keys());
+    let signing = keys.map_or(Ok(None), |keys| keys.signing());
+    let signing = signing.map_err(|source| Error::Keys { source })?;
     let started_at = (request.now)();
     let mut run = Run {
         request,
@@ -183,6 +191,7 @@ pub async fn backup(request: &Request<'_>) -> Result<Taken, Error> {
         started_at,
         places: Places::new(request),
         before: None,
+        signing,
         findings: Vec::new(),
     };
     run.lock().await;
@@ -199,6 +208,8 @@ struct Run<'a> {
     places: Places<'a>,
     /// The newest backup of this cluster before this one, and its revision.
     before: Option<(BackupId, Revision)>,
+    /// What signs the manifest, if anything does.
+    signing: Option<SigningKey>,
     findings: Vec<Finding>,
 }
 

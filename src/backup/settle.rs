@@ -15,7 +15,8 @@ use super::{Error, Limits, Request, Run};
 use crate::codec::Encoded;
 use crate::codec::encryption::AGE;
 use crate::etcd::MemberStatus;
-use crate::manifest::{self, Manifest};
+use crate::keys::signature::SigningKey;
+use crate::manifest::{self, Manifest, SIGNATURE};
 use crate::progress::Event;
 use crate::repository::CommitError;
 
@@ -41,7 +42,11 @@ impl<'a> Run<'a> {
         let settling = settling.map(|(index, place)| {
             let draft = draft.clone();
             let encoded = &streamed.encoded;
-            async move { (index, place.settle(request, encoded, draft, limits).await) }
+            let signing = self.signing.as_ref();
+            async move {
+                let settled = place.settle(request, encoded, draft, signing, limits).await;
+                (index, settled)
+            }
         });
         let settled = tokio::select! {
             settled = join_all(settling) => settled,
@@ -119,6 +124,7 @@ impl Place<'_> {
         request: &Request<'_>,
         encoded: &Encoded,
         draft: impl Future<Output = Manifest>,
+        signing: Option<&SigningKey>,
         limits: Limits<'_>,
     ) -> Result<Manifest, Error> {
         let proven = async {
@@ -131,7 +137,7 @@ impl Place<'_> {
             manifest.verified_at = Some(manifest.completed_at);
             manifest.verified_how = Some("read-back".to_owned());
         }
-        self.commit(&manifest).await?;
+        self.commit(&manifest, signing).await?;
         Ok(manifest)
     }
 
@@ -158,11 +164,21 @@ impl Place<'_> {
     }
 
     /// Writes the manifest, which makes the backup exist, and reads it back.
-    async fn commit(&mut self, manifest: &Manifest) -> Result<(), Error> {
+    async fn commit(
+        &mut self,
+        manifest: &Manifest,
+        signing: Option<&SigningKey>,
+    ) -> Result<(), Error> {
+        let json = manifest.to_json();
+        if let Some(signing) = signing {
+            let key = format!("{}/{SIGNATURE}", manifest.id);
+            let put = self.folder.put(&key, signing.sign(&json)).await;
+            put.map_err(|source| Error::Repository { source })?;
+        }
         // From here on the data may belong to a backup that exists: it is not to be removed any more.
         self.upload = None;
         let lock = self.lock.as_ref().expect("nothing is written without it");
-        let committed = lock.commit(&manifest.id, &manifest.to_json()).await;
+        let committed = lock.commit(&manifest.id, &json).await;
         committed.map_err(|error| match error {
             CommitError::Lock { source } => Error::Lock { source },
             CommitError::Store { source } => Error::Repository { source },

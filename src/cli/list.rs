@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use etcdrx::catalog::{Backup, Catalog};
+use etcdrx::catalog::{Backup, Catalog, Signature};
 use etcdrx::config;
 use etcdrx::manifest::{Finding, Severity};
 use etcdrx::repository::{Folder, Mode};
@@ -166,6 +166,11 @@ fn notes(backup: &Backup, older: Option<&Backup>) -> Vec<&'static str> {
     }
     if manifest.encryption.is_some() {
         notes.push("encrypted");
+    }
+    match backup.signature {
+        Signature::Missing => notes.push("NOT SIGNED"),
+        Signature::Wrong => notes.push("WRONG SIGNATURE"),
+        Signature::Unasked | Signature::Good => {}
     }
     if !manifest.quorum {
         notes.push("no quorum");

@@ -1,7 +1,7 @@
 //! How values look: sizes, times, backups, findings.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use etcdrx::catalog::Backup;
+use etcdrx::catalog::{Backup, Signature};
 use etcdrx::manifest::{Finding, Manifest, Severity};
 use etcdrx::retention::Health;
 use serde::Serialize;
@@ -51,6 +51,9 @@ pub(super) fn backup_json(backup: &Backup) -> Value {
     let verified = backup.verified();
     json["verified_at"] = json!(verified.map(|(at, _)| at));
     json["verified_how"] = json!(verified.map(|(_, how)| how));
+    if backup.signature != Signature::Unasked {
+        json["signature"] = json!(backup.signature);
+    }
     json["health"] = json!(health(backup.health()).to_lowercase());
     json
 }

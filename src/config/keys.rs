@@ -82,6 +82,8 @@ pub const KEYS: &[Key] = &[
     key("notify", "metrics_file", Kind::Text),
     key("encryption", "recipients", Kind::List),
     key("encryption", "identity_file", Kind::Text),
+    key("encryption", "signing_key_file", Kind::Text),
+    key("encryption", "verifying_key_file", Kind::Text),
     key("node", "name", Kind::FileOnly),
     key("node", "reach", Kind::FileOnly),
     key("node", "peer_url", Kind::FileOnly),

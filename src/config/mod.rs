@@ -301,6 +301,10 @@ pub struct Encryption {
     pub recipients: Option<Vec<String>>,
     /// The identity that opens them.
     pub identity_file: Option<PathBuf>,
+    /// What signs the manifests of new backups: a private key of Ed25519.
+    pub signing_key_file: Option<PathBuf>,
+    /// What checks their signatures: its public key.
+    pub verifying_key_file: Option<PathBuf>,
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(

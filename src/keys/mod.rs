@@ -1,9 +1,13 @@
-//! The keys to a cluster's backups: for whom they are encrypted, and what opens them.
+//! The keys to a cluster's backups: for whom they are encrypted, what opens them, and what signs their manifests.
+
+pub mod signature;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
+
+use self::signature::{SigningKey, VerifyingKey};
 
 use crate::codec::encryption::{self, Identities, Recipients};
 use crate::config;
@@ -20,6 +24,14 @@ pub enum Error {
     #[error("[encryption] identity_file")]
     Identity { source: encryption::Error },
 
+    /// Backups are to be signed, and cannot be.
+    #[error("[encryption] signing_key_file")]
+    Signing { source: signature::Error },
+
+    /// Signatures are to be checked, and cannot be.
+    #[error("[encryption] verifying_key_file")]
+    Verifying { source: signature::Error },
+
     /// There is nothing to open an encrypted backup with.
     #[error("no identity is configured")]
     NoIdentity,
@@ -30,6 +42,8 @@ pub enum Error {
 pub struct Keys {
     recipients: Option<Arc<Recipients>>,
     identity_file: Option<PathBuf>,
+    signing_key_file: Option<PathBuf>,
+    verifying: Option<VerifyingKey>,
 }
 
 impl Keys {
@@ -39,12 +53,16 @@ impl Keys {
     /// is put in for a restore only.
     ///
     /// # Errors
-    /// If a recipient is none: what was to be encrypted is never stored in the clear.
+    /// If a recipient is none: what was to be encrypted is never stored in the clear. Or if signatures are to be checked, and cannot be.
     pub fn open(settings: &config::Encryption) -> Result<Self, Error> {
         let recipients = settings.recipients.as_ref();
         let recipients = recipients.map(|texts| Recipients::parse(texts)).transpose();
         let recipients = recipients.map_err(|source| Error::Recipients { source })?;
+        let verifying = settings.verifying_key_file.as_deref();
+        let verifying = verifying.map(VerifyingKey::read).transpose();
         Ok(Self {
+            verifying: verifying.map_err(|source| Error::Verifying { source })?,
+            signing_key_file: settings.signing_key_file.clone(),
             recipients: recipients.map(Arc::new),
             identity_file: settings.identity_file.clone(),
         })
@@ -54,6 +72,22 @@ impl Keys {
     #[must_use]
     pub fn recipients(&self) -> Option<&Arc<Recipients>> {
         self.recipients.as_ref()
+    }
+
+    /// Reads what signs manifests; `None` where they are not signed.
+    ///
+    /// # Errors
+    /// If a file is named and is no such key.
+    pub fn signing(&self) -> Result<Option<SigningKey>, Error> {
+        let path = self.signing_key_file.as_deref();
+        let key = path.map(SigningKey::read).transpose();
+        key.map_err(|source| Error::Signing { source })
+    }
+
+    /// What checks the signatures of manifests; `None` where nobody asks for them.
+    #[must_use]
+    pub fn verifying(&self) -> Option<&VerifyingKey> {
+        self.verifying.as_ref()
     }
 
     /// Whether a file is named that should open backups.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::backend::Surveyed;
-use crate::catalog::{Backup, Catalog, STORED, Verification};
+use crate::catalog::{Backup, Catalog, STORED, Signature, Verification};
 use crate::codec::{self, Decoded};
 use crate::id::BackupId;
 use crate::keys;
@@ -58,6 +58,16 @@ pub enum Error {
     #[error("the stored object of {id} is damaged at its beginning")]
     Header { id: BackupId, source: codec::Error },
 
+    /// Signatures are asked for, and nobody signed this one.
+    #[error("the manifest of {id} is not signed, and `verifying_key_file` asks for a signature")]
+    Unsigned { id: BackupId },
+
+    /// Somebody changed the manifest, or signed it with another key.
+    #[error(
+        "the signature of the manifest of {id} does not hold: the manifest was changed, or another key signed it"
+    )]
+    WrongSignature { id: BackupId },
+
     /// A later release, or somebody else, encrypted it in another way.
     #[error("{id} is encrypted by `{how}`, and this release knows only `age`")]
     UnknownEncryption { id: BackupId, how: String },
@@ -74,6 +84,8 @@ pub struct Report {
 
 /// The code of the note that says that only the stored bytes were looked at.
 pub const NOT_DECRYPTED: &str = "not-decrypted";
+/// The code of the error that says that a manifest is not signed as it should be.
+pub const SIGNATURE: &str = "signature";
 
 impl Report {
     /// Whether nothing is held against the backup.
@@ -135,6 +147,22 @@ pub async fn verify(
 ) -> Result<Report, Error> {
     progress.event(Event::Backup(backup.id().clone()));
     let mut checks = STORED_CHECKS.to_vec();
+    if backup.signature != Signature::Unasked {
+        checks.push("signature");
+    }
+    if let Err(error @ (Error::Unsigned { .. } | Error::WrongSignature { .. })) =
+        opening::opening(folder, backup)
+    {
+        // What lies there is not opened; whether it is what the manifest says is told all the same.
+        let mut findings = vec![Finding::error(SIGNATURE, error.to_string())];
+        let stored = read_stored(folder, backup, progress).await?;
+        findings.extend(
+            stored
+                .into_iter()
+                .filter(|one| one.severity > Severity::Info),
+        );
+        return Ok(Report { checks, findings });
+    }
     let is_locked = backup.manifest.encryption.is_some() && !folder.keys().has_identity();
     if is_locked && depth == Depth::Full {
         let findings = read_stored(folder, backup, progress).await?;
@@ -216,6 +244,13 @@ pub async fn read_and_judge(
     })
 }
 
+/// Whether the verification says something of the stored data that others should know; that a signature is asked for here and is missing
+/// or another's depends on who asks, and must not make a backup count as damaged, which retention would act on.
+fn is_for_all(report: &Report) -> bool {
+    let mut findings = report.findings.iter();
+    !findings.any(|finding| finding.code == SIGNATURE)
+}
+
 /// Stores what a verification found beside the backup; `how` is [`Depth::word`], or `drill`, unless only the stored bytes were looked at.
 ///
 /// # Errors
@@ -227,6 +262,9 @@ pub async fn record(
     how: &str,
     at: DateTime<Utc>,
 ) -> Result<(), repository::Error> {
+    if !is_for_all(report) {
+        return Ok(());
+    }
     let verification = Verification {
         at,
         how: match report.is_of_stored_bytes() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt};
 
-use crate::catalog::{Backup, Catalog};
+use crate::catalog::{Backup, Catalog, Signature};
 use crate::codec::encryption::AGE;
 use crate::codec::{self, Opening};
 use crate::id::BackupId;
@@ -23,9 +23,14 @@ const PARALLEL: usize = 16;
 /// How the objects of a backup are opened.
 ///
 /// # Errors
-/// If they are encrypted and there is nothing to open them with.
+/// If they are encrypted and there is nothing to open them with; or if signatures are asked for, and the manifest has none that holds.
 pub(super) fn opening(folder: &Folder, backup: &Backup) -> Result<Opening, Error> {
     let id = backup.id().clone();
+    match backup.signature {
+        Signature::Missing => return Err(Error::Unsigned { id }),
+        Signature::Wrong => return Err(Error::WrongSignature { id }),
+        Signature::Unasked | Signature::Good => {}
+    }
     match backup.manifest.encryption.as_deref() {
         None => Ok(Opening::Plain),
         Some(AGE) => match folder.keys().identities() {
@@ -65,11 +70,12 @@ pub async fn can_open(folder: &Folder, backup: &Backup) -> Result<(), Error> {
     }
 }
 
-/// The encrypted backups that cannot be opened here, and why; one that the store does not give is not among them.
+/// The backups that cannot be opened here, or are not to be, and why; one that the store does not give is not among them.
 pub async fn locked(folder: &Folder, catalog: &Catalog) -> BTreeMap<BackupId, String> {
     let backups = catalog.backups.iter();
     let encrypted = backups.filter(|backup| {
-        backup.manifest.encryption.is_some() && backup.health() != Health::Damaged
+        let may_be = backup.manifest.encryption.is_some() || backup.signature != Signature::Unasked;
+        may_be && backup.health() != Health::Damaged
     });
     let tried = stream::iter(encrypted)
         .map(|backup| async {

@@ -58,6 +58,7 @@ mod drill_recovery;
 mod drill_seeded;
 mod encryption_backups;
 mod encryption_setup;
+mod encryption_signatures;
 mod etcd_agreement;
 mod etcd_certificates;
 mod etcd_endpoints;

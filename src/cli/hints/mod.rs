@@ -197,6 +197,14 @@ fn verify_exit(error: &verify::Error) -> (Exit, &'static str) {
             Exit::Damaged,
             "use another backup; `etcdrx list` shows which were verified",
         ),
+        verify::Error::Unsigned { .. } => (
+            Exit::Refused,
+            "nothing was done; it may be older than the key: who trusts it all the same leaves out `verifying_key_file` once",
+        ),
+        verify::Error::WrongSignature { .. } => (
+            Exit::Damaged,
+            "nothing was done; take another backup, and find out who wrote to the repository",
+        ),
         verify::Error::UnknownEncryption { .. } => (
             Exit::Failed,
             "a newer release of etcdrx may know it; nothing was done",
@@ -213,6 +221,14 @@ fn keys_exit(error: &keys::Error) -> (Exit, &'static str) {
         keys::Error::Identity { .. } => (
             Exit::Usage,
             "the file holds AGE-SECRET-KEY-1… as `age-keygen` writes it, or a private key of ssh",
+        ),
+        keys::Error::Signing { .. } => (
+            Exit::Usage,
+            "no backup was taken; `openssl genpkey -algorithm ed25519` makes such a key",
+        ),
+        keys::Error::Verifying { .. } => (
+            Exit::Usage,
+            "nothing was done; `openssl pkey -in KEY -pubout` writes the public key",
         ),
         keys::Error::NoIdentity => (
             Exit::Usage,
@@ -247,6 +263,7 @@ fn backup_exit(error: &backup::Error) -> (Exit, &'static str) {
             Some((_, error)) => backup_exit(error),
             None => (Exit::Failed, ""),
         },
+        backup::Error::Keys { source } => keys_exit(source),
         backup::Error::TimedOut { .. } => (
             Exit::Failed,
             "nothing was committed; `timeout` in [backup] allows more",

@@ -236,7 +236,7 @@ fn locked_backup(situation: &Situation<'_>, plan: &Plan) -> Option<String> {
     let mut backups = situation.observation.backups.iter();
     let why = backups.find(|backup| backup.id == *id)?.locked.as_ref()?;
     Some(format!(
-        "{why}: name the right file as `identity_file` in [encryption], or take other data with --from"
+        "{why}: look at `identity_file` and `verifying_key_file` in [encryption], or take other data with --from"
     ))
 }
 
