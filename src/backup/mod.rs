@@ -20,7 +20,8 @@ use crate::catalog::{self, Catalog};
 use crate::codec::encryption::Recipients;
 use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
 use crate::id::{BackupId, ClusterId, ClusterName, Digest, Revision};
-use crate::keys::{self, signature::SigningKey};
+use crate::keys::signature::SigningKey;
+use crate::keys::{self, Keys};
 use crate::manifest::{DATA, ENCRYPTED_DATA, Finding, Manifest};
 use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder, Holder, LockError, LockRecord};
@@ -181,8 +182,8 @@ impl Taken {
 /// # Errors
 /// If there is no new backup in any of them.
 pub async fn backup(request: &Request<'_>) -> Result<Taken, Error> {
-    let keys = request.folders.first().map(|folder| folder.keys());
-    let signing = keys.map_or(Ok(None), |keys| keys.signing());
+    let keys = request.folders.first().map(Folder::keys);
+    let signing = keys.map_or(Ok(None), Keys::signing);
     let signing = signing.map_err(|source| Error::Keys { source })?;
     let started_at = (request.now)();
     let mut run = Run {

@@ -1,4 +1,6 @@
-//! What a recovery came to: for the terminal, for a ticket, for machines.
+//! What a recovery came to: for the terminal, for a ticket, for a browser, for machines.
+
+mod page;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -15,6 +15,7 @@ use nix::unistd::{Pid, geteuid};
 use serde_json::Value;
 
 use crate::hosts_network::Network;
+use crate::hosts_ssh::{self, SSH_PORT};
 use crate::scratch::tools::{EtcdRelease, expect_tool};
 use crate::scratch::{Etcdrx, Output, Server, process, program};
 use crate::setup::Workplace;
@@ -23,7 +24,6 @@ use crate::setup::Workplace;
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 const POLL: Duration = Duration::from_millis(50);
-const SSH_PORT: u16 = 2222;
 
 /// Hosts with a member each, `etcd-1` and so on. Dropped, everything on them ends.
 pub(crate) struct Hosts {
@@ -44,7 +44,7 @@ impl Hosts {
             release: release.clone(),
             workplace: Workplace::new(),
         };
-        hosts.make_key("user");
+        hosts_ssh::make_key(&hosts.workplace.path("user"));
         fs::create_dir(hosts.workplace.path("repository")).unwrap();
         for host in 0..3 {
             hosts.furnish(host);
@@ -304,21 +304,12 @@ impl Hosts {
         format!("http://{}:{port}", self.network.address(host))
     }
 
-    fn make_key(&self, name: &str) {
-        let keygen = process::find_program("ssh-keygen").unwrap();
-        let mut command = process::command(&keygen);
-        command.args(["-q", "-t", "ed25519", "-N", "", "-f"]);
-        command.arg(self.workplace.path(name));
-        program::run(command, Duration::from_secs(30)).success();
-    }
-
     /// Everything that lies on a host.
     fn furnish(&self, host: usize) {
-        let name = member(host);
         for folder in ["", "bin", "home/.cache/etcdrx"] {
             fs::create_dir_all(self.path(host, folder)).unwrap();
         }
-        self.make_key(&format!("{name}/host_key"));
+        hosts_ssh::make_key(&self.path(host, "host_key"));
         fs::write(self.path(host, "etcd.yml"), self.etcd_config(host)).unwrap();
         for (script, text) in self.scripts(host) {
             write_script(&self.path(host, script), &text);
@@ -328,28 +319,14 @@ impl Hosts {
             let sudo = "#!/bin/sh\nshift; test \"$1\" = -- && shift; exec \"$@\"\n";
             write_script(&self.path(host, "bin/sudo"), sudo);
         }
-        // As after the first recovery: the program that tests run is large, and need not be sent to every host of every test.
-        let sha256 = digest(light_program()).unwrap().to_string();
-        let there = format!("home/.cache/etcdrx/etcdrx-{}", &sha256[..16]);
-        let there = self.path(host, &there);
-        let linked = fs::hard_link(light_program(), &there);
-        linked
-            .or_else(|_| fs::copy(light_program(), &there).map(drop))
-            .unwrap();
+        place_program(&self.path(host, "home"));
         fs::write(self.path(host, "sshd_config"), self.sshd_config(host)).unwrap();
     }
 
     fn sshd_config(&self, host: usize) -> String {
-        format!(
-            "Port {SSH_PORT}\nListenAddress {}\nHostKey {}\nPidFile none\nUsePAM no\nStrictModes no\n\
-             PasswordAuthentication no\nAuthorizedKeysFile {}\nSetEnv HOME={} PATH={}:{}\n",
-            self.network.address(host),
-            self.path(host, "host_key").display(),
-            self.workplace.path("user.pub").display(),
-            self.path(host, "home").display(),
-            self.path(host, "bin").display(),
-            std::env::var("PATH").unwrap()
-        )
+        let folder = self.path(host, "");
+        let user = self.workplace.path("user.pub");
+        hosts_ssh::server_config(&self.network.address(host), &folder, &user)
     }
 
     fn etcd_config(&self, host: usize) -> String {
@@ -400,8 +377,7 @@ impl Hosts {
         );
         for host in 0..3 {
             let address = self.network.address(host);
-            let key = fs::read_to_string(self.path(host, "host_key.pub")).unwrap();
-            write!(known, "[{address}]:{SSH_PORT} {key}").unwrap();
+            known += &hosts_ssh::known_host(&address, &self.path(host, ""));
             let file = |name: &str| self.path(host, name).display().to_string();
             write!(
                 toml,
@@ -421,13 +397,8 @@ impl Hosts {
             )
             .unwrap();
         }
-        let client = format!(
-            "IdentityFile {}\nIdentitiesOnly yes\nIdentityAgent none\nUserKnownHostsFile {}\nGlobalKnownHostsFile none\n\
-             StrictHostKeyChecking yes\n",
-            path("user"),
-            path("known_hosts")
-        );
         fs::write(path("known_hosts"), known).unwrap();
+        let client = hosts_ssh::client_config(&self.workplace.path(""));
         fs::write(path("ssh_config"), client).unwrap();
         fs::write(path("etcdrx.toml"), toml).unwrap();
     }
@@ -460,7 +431,7 @@ pub(crate) fn member(host: usize) -> String {
 }
 
 /// The program as it ships, without what a debugger reads: every look at a host reads all of it there.
-fn light_program() -> &'static Path {
+pub(crate) fn light_program() -> &'static Path {
     static LIGHT: LazyLock<PathBuf> = LazyLock::new(|| {
         let full = Path::new(env!("CARGO_BIN_EXE_etcdrx"));
         let Some(strip) = process::find_program("strip") else {
@@ -477,7 +448,17 @@ fn light_program() -> &'static Path {
     &LIGHT
 }
 
-fn write_script(path: &Path, text: &str) {
+/// Puts the program where a recovery puts it, as after the first one: what tests run is large, and need not be sent to every host.
+pub(crate) fn place_program(home: &Path) {
+    let sha256 = digest(light_program()).unwrap().to_string();
+    let there = home.join(format!(".cache/etcdrx/etcdrx-{}", &sha256[..16]));
+    let linked = fs::hard_link(light_program(), &there);
+    linked
+        .or_else(|_| fs::copy(light_program(), &there).map(drop))
+        .unwrap();
+}
+
+pub(crate) fn write_script(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }

@@ -6,6 +6,8 @@
     reason = "in a test a panic is an answer, and a stack is large enough"
 )]
 
+mod ansible;
+mod ansible_setup;
 mod architecture;
 mod bolt_writers;
 mod certs_boot;
@@ -77,6 +79,7 @@ mod hosts_network;
 mod hosts_partitions;
 mod hosts_recover;
 mod hosts_setup;
+mod hosts_ssh;
 mod monitoring;
 mod mutate;
 mod node_data;

@@ -177,7 +177,7 @@ pub(super) fn report(recovered: &Recovered) -> String {
     let next = recovered.next.iter();
     lines.extend(next.map(|next| format!("next       {next}")));
     lines.push(format!(
-        "kept in    {} (report.md, report.json, journal.jsonl)",
+        "kept in    {} (report.html, report.md, report.json, journal.jsonl)",
         recovered.directory.display()
     ));
     lines.join("\n")

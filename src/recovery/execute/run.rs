@@ -117,6 +117,45 @@ impl<'a> Recovery<'a> {
 
     /// Carries out what is left, and tells what came of it.
     pub(super) async fn go(mut self, _locked: &Journals) -> Result<Recovered, Error> {
+        let carried_out = self.carry_out_all().await;
+        let elapsed = (self.request.now)() - self.began_at;
+        let elapsed_ms = u64::try_from(elapsed.num_milliseconds()).unwrap_or(0);
+        if let Err(error) = carried_out {
+            let page = self.recovered(elapsed_ms).html(Some(&with_causes(&error)));
+            // A page that cannot be kept must not hide why the recovery stopped.
+            let _ = self.journal.keep("report.html", page.as_bytes());
+            return Err(error);
+        }
+        self.note(Entry::Finished { elapsed_ms })?;
+        let recovered = self.recovered(elapsed_ms);
+        let json = serde_json::to_vec_pretty(&recovered);
+        let json = json.expect("a report holds nothing that JSON cannot");
+        let forms = [
+            ("report.md", recovered.markdown().into_bytes()),
+            ("report.html", recovered.html(None).into_bytes()),
+            ("report.json", json),
+        ];
+        for (name, bytes) in forms {
+            let kept = self.journal.keep(name, &bytes);
+            kept.map_err(|source| Error::Journal { source })?;
+        }
+        Ok(recovered)
+    }
+
+    /// What it came to so far.
+    fn recovered(&self, elapsed_ms: u64) -> Recovered {
+        let directory = self.journal.directory();
+        Recovered::of(
+            &self.plan,
+            &self.run,
+            &self.learned,
+            &self.lines,
+            elapsed_ms,
+            directory,
+        )
+    }
+
+    async fn carry_out_all(&mut self) -> Result<(), Error> {
         let steps = self.plan.steps.clone();
         for group in steps.chunk_by(belong_together) {
             let first = &group[0];
@@ -130,27 +169,7 @@ impl<'a> Recovery<'a> {
             // On the heap: with all kinds of steps in it, it is large.
             Box::pin(self.carry_out(group)).await?;
         }
-        let elapsed = (self.request.now)() - self.began_at;
-        let elapsed_ms = u64::try_from(elapsed.num_milliseconds()).unwrap_or(0);
-        self.note(Entry::Finished { elapsed_ms })?;
-        let directory = self.journal.directory();
-        let recovered = Recovered::of(
-            &self.plan,
-            &self.run,
-            &self.learned,
-            &self.lines,
-            elapsed_ms,
-            directory,
-        );
-        self.journal
-            .keep("report.md", recovered.markdown().as_bytes())
-            .and_then(|()| {
-                let json = serde_json::to_vec_pretty(&recovered);
-                let json = json.expect("a report holds nothing that JSON cannot");
-                self.journal.keep("report.json", &json)
-            })
-            .map_err(|source| Error::Journal { source })?;
-        Ok(recovered)
+        Ok(())
     }
 
     /// Carries out one step, or the same step on several nodes at once.
@@ -333,4 +352,11 @@ impl<'a> Recovery<'a> {
 fn belong_together(one: &Step, other: &Step) -> bool {
     let at_once = !matches!(one.action, Kind::Defragment | Kind::Command | Kind::Confirm);
     at_once && one.node.is_some() && one.action == other.action
+}
+
+/// An error with all that caused it, in one line.
+fn with_causes(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |at| at.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
 }
