@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -22,6 +24,10 @@ const CLIENT: Patience = Patience {
 
 /// What each step at a peer port is given.
 const PEER: Duration = Duration::from_millis(1500);
+
+/// How long a list of members must stay as it is, where only a peer port tells it: a member that starts reads its members one by one out
+/// of its log, while its peer port answers already.
+const UNCHANGED: Duration = Duration::from_millis(300);
 
 /// Everything that the ports said.
 #[derive(Default)]
@@ -83,26 +89,19 @@ pub(super) async fn gather(
     }
     let stopped = async { Answer::Stopped(stopped.await) };
     questions.pending.push(Box::pin(stopped));
-    let (mut views, mut peers) = (Vec::new(), Vec::new());
-    let mut stopped = Stopped::new();
-    while views.len() + peers.len() < questions.asked.len() {
-        let answer = questions.pending.next().await;
-        match answer.expect("every question is answered") {
-            Answer::Client(order, view) => {
-                questions.learn(&view.members);
-                views.push((order, *view));
-            }
-            Answer::Peer(order, peer) => {
-                questions.learn(&peer.members);
-                peers.push((order, peer));
-            }
-            Answer::Stopped(nodes) => stopped = nodes,
-        }
-        let lists = peers.iter().map(|(_, peer)| peer.members.as_slice());
-        if is_hopeless(lists, &stopped) {
-            hopeless.cancel();
+    let mut heard = Heard::default();
+    loop {
+        questions.hear(&mut heard).await;
+        let nobody_tells = heard.views.iter().all(|(_, view)| view.status.is_err());
+        if !(nobody_tells && questions.ask_again(&mut heard).await) {
+            break;
         }
     }
+    let Heard {
+        mut views,
+        mut peers,
+        ..
+    } = heard;
     views.sort_by_key(|(order, _)| *order);
     peers.sort_by_key(|(order, _)| *order);
     Gathered {
@@ -111,7 +110,63 @@ pub(super) async fn gather(
     }
 }
 
+/// What was answered so far, in the order of the answers.
+#[derive(Default)]
+struct Heard {
+    views: Vec<(usize, View)>,
+    peers: Vec<(usize, PeerView)>,
+    stopped: Stopped,
+}
+
 impl Questions<'_> {
+    /// Hears the answers to all that was asked, and asks those of whom it hears.
+    async fn hear(&mut self, heard: &mut Heard) {
+        while heard.views.len() + heard.peers.len() < self.asked.len() {
+            let answer = self.pending.next().await;
+            match answer.expect("every question is answered") {
+                Answer::Client(order, view) => {
+                    self.learn(&view.members);
+                    heard.views.push((order, *view));
+                }
+                Answer::Peer(order, peer) => {
+                    self.learn(&peer.members);
+                    heard.peers.push((order, peer));
+                }
+                Answer::Stopped(nodes) => heard.stopped = nodes,
+            }
+            let lists = heard.peers.iter();
+            let lists = lists.map(|(_, peer)| peer.members.as_slice());
+            if is_hopeless(lists, &heard.stopped) {
+                self.hopeless.cancel();
+            }
+        }
+    }
+
+    /// Asks the peer ports that told members once more, a moment later, and says whether a list changed.
+    async fn ask_again(&mut self, heard: &mut Heard) -> bool {
+        let mut changed = false;
+        let told = heard.peers.iter_mut().map(|(_, peer)| peer);
+        let told: Vec<_> = told.filter(|peer| !peer.members.is_empty()).collect();
+        if told.is_empty() {
+            return false;
+        }
+        sleep(UNCHANGED).await;
+        let asks = told
+            .iter()
+            .map(|peer| peer_members(&peer.url, self.access.identity(), PEER));
+        let answers = join_all(asks).await;
+        for (peer, answer) in told.into_iter().zip(answers) {
+            if let Ok(answer) = answer
+                && answer.members.len() > peer.members.len()
+            {
+                changed = true;
+                self.learn(&answer.members);
+                peer.members = answer.members;
+            }
+        }
+        changed
+    }
+
     fn client(&mut self, endpoint: &str) {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         let Some(order) = self.first_time(&endpoint) else {
