@@ -208,11 +208,11 @@ pub(crate) struct InitArgs {
     #[arg(long, short, value_name = "FILE", default_value = "etcdrx.toml")]
     pub(crate) output: PathBuf,
 
-    /// Take endpoints and certificates from etcd's own configuration file
+    /// Take endpoints, certificates and nodes from etcd's own configuration file
     #[arg(long, value_name = "FILE", conflicts_with = "from_kubeadm")]
     pub(crate) from_etcd_config: Option<PathBuf>,
 
-    /// Take endpoints and certificates from the manifest of kubeadm's etcd pod
+    /// Take endpoints, certificates and nodes from the manifest of kubeadm's etcd pod
     #[arg(
         long,
         value_name = "MANIFEST",
