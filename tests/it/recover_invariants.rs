@@ -1,5 +1,7 @@
 //! What must hold after a recovery, held against clusters in which it does, and in which it does not.
 
+use std::fs;
+
 use chrono::Utc;
 use etcd_client::AlarmType;
 use etcdrx::config;
@@ -152,6 +154,14 @@ fn held(recovered: &serde_json::Value) -> Vec<&str> {
     held
 }
 
+/// The report for a browser that a run left beside its journal.
+fn page_of(scene: &Scene, run: &str) -> String {
+    let clusters = fs::read_dir(scene.state().join("recoveries")).unwrap();
+    let pages = clusters.map(|cluster| cluster.unwrap().path().join(run).join("report.html"));
+    let page = pages.into_iter().find(|page| page.exists());
+    fs::read_to_string(page.expect("a page of the run")).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_holds_after_a_recovery_and_the_report_says_so() {
     let scene = Scene::of(&tools::newest_etcd(), 3, true).await;
@@ -171,5 +181,8 @@ async fn everything_holds_after_a_recovery_and_the_report_says_so() {
     all.insert(3, "I4");
     all.push("I20");
     assert_eq!(held(&rebuilt), all);
+    let page = page_of(&scene, rebuilt["run"].as_str().unwrap());
+    assert!(page.contains("Recovery: majority"), "{page}");
+    assert!(page.contains("member.etcdrx-"), "{page}");
     scene.assert_holds(&written).await;
 }
