@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::scratch::{Cluster, Etcdrx, require};
+use crate::recover_setup::Scene;
+use crate::scratch::{Cluster, Etcdrx, require, tools};
 use crate::setup::{FOLDER, Settings, Workplace, assert_ends, codes};
 use crate::store_setup::{backup, id_of, small_cluster};
 
@@ -204,4 +205,29 @@ async fn prune_removes_the_signature_with_its_backup() {
     let stored = bench.workplace.stored();
     let signatures = stored.iter().filter(|name| name.ends_with("/manifest.sig"));
     assert_eq!((signatures.count(), stored.len()), (1, 3), "{stored:?}");
+}
+
+/// A plan that rests on a backup that would be refused at its first step helps nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_from_a_backup_without_our_signature_is_refused_as_a_plan() {
+    require!("openssl");
+    let scene = Scene::of(&tools::newest_etcd(), 1, false).await;
+    let workplace = Workplace::new();
+    key_pair(&workplace, "ours");
+    scene.write("k", 5).await;
+    scene.etcdrx().run(["backup"]).success();
+    scene.lose(&[0], true).await;
+    let words = ["recover", "--scenario", "total", "--from", "latest"];
+
+    let refused = scene
+        .etcdrx()
+        .env(
+            "ETCDRX_ENCRYPTION_VERIFYING_KEY_FILE",
+            workplace.path("ours.pub"),
+        )
+        .run(words.iter().chain(&["--dry-run", "--json"]));
+
+    assert_eq!(refused.code, 4, "{refused:?}");
+    let reasons = refused.json()["refused"].to_string();
+    assert!(reasons.contains("signature"), "{reasons}");
 }
