@@ -252,13 +252,8 @@ async fn copy_one(request: &Request<'_>, backup: &Backup) -> Result<Done, Error>
     if matches!(result, Ok(Done::Copied)) {
         put_on_record(request, id).await;
     }
-    // What was not committed is swept on release.
-    if let Err(error) = lock.release().await {
-        tracing::warn!(
-            error = told(&error),
-            "cannot release the lock; it expires in two minutes"
-        );
-    }
+    // What was not committed is swept with it.
+    lock.let_go().await;
     result
 }
 
@@ -280,13 +275,8 @@ async fn bring_and_commit(
         brought = bring(request, backup, lock, &mut upload) => brought,
         () = request.interrupt.cancelled() => Err(Error::Interrupted),
     };
-    if let Some(upload) = upload
-        && let Err(error) = upload.abort().await
-    {
-        tracing::warn!(
-            error = told(&error),
-            "cannot abort the upload; a later run sweeps it"
-        );
+    if let Some(upload) = upload {
+        upload.give_up().await;
     }
     // Once the manifest may be there, nothing cuts this short.
     let committed = lock.commit(id, &brought?).await;
@@ -325,8 +315,7 @@ async fn bring(
         // Nothing shows under the object's name before this, and nothing that is not proven.
         let under_way = upload.as_mut().expect("it was begun above");
         under_way.finish().await.map_err(repository)?;
-        let stored = request.to.open(&object.key).await.map_err(repository)?;
-        if stored.digest().await.map_err(repository)? != sent {
+        if request.to.digest(&object.key).await.map_err(repository)? != sent {
             let object = object.key.clone();
             return Err(Error::ReadBack { object });
         }
@@ -351,16 +340,14 @@ async fn send(
     let begun = request.to.upload(key).await.map_err(repository)?;
     let upload = upload.insert(begun);
     let mut sha256 = Sha256::default();
-    let (mut done, mut noted) = (0, false);
+    let mut done = 0;
     while let Some(piece) = stored.next().await.map_err(repository)? {
         sha256.update(&piece);
         done += piece.len() as u64;
         let written = upload.write(piece).await;
-        if let (false, Some(id)) = (noted, upload.id()) {
-            noted = true;
-            let note = lock.note_upload(key, id).await;
-            note.map_err(|source| Error::Lock { source })?;
-        }
+        // Also where the store failed: there may be something to abort.
+        let noted = lock.note(upload).await;
+        noted.map_err(|source| Error::Lock { source })?;
         written.map_err(repository)?;
         let total = Some(stored.size_bytes);
         request.progress.event(Event::Bytes { done, total });
@@ -376,9 +363,7 @@ async fn put_on_record(request: &Request<'_>, id: &BackupId) {
         ok: true,
         findings: Vec::new(),
     };
-    let key = format!("{id}/{}", record.object_name(rand::random()));
-    let json = serde_json::to_vec_pretty(&record).expect("a record holds nothing that JSON cannot");
-    if let Err(error) = request.to.put(&key, json).await {
+    if let Err(error) = record.store(request.to, id).await {
         tracing::warn!(error = told(&error), "the read-back is not put on record");
     }
 }

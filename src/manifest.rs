@@ -1,5 +1,7 @@
 //! The record whose presence makes a backup exist.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -97,6 +99,15 @@ impl Finding {
             severity: Severity::Warning,
             code: code.to_owned(),
             message: message.into(),
+        }
+    }
+
+    /// The same, with a word before its sentence that says of what it is.
+    #[must_use]
+    pub fn about(self, what: impl Display) -> Self {
+        Self {
+            message: format!("{what}: {}", self.message),
+            ..self
         }
     }
 }

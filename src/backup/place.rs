@@ -30,8 +30,6 @@ pub(super) struct Place<'a> {
     pub(super) lock: Option<Lock>,
     /// What is to be aborted if the run fails; empty again once the manifest may have been written.
     pub(super) upload: Option<Upload>,
-    /// Whether the lock knows of the upload.
-    noted: bool,
     /// How it ended here: the manifest that was committed, or why there is none.
     pub(super) outcome: Option<Result<Manifest, Error>>,
 }
@@ -42,7 +40,6 @@ impl<'a> Places<'a> {
             folder,
             lock: None,
             upload: None,
-            noted: false,
             outcome: None,
         };
         Self {
@@ -199,7 +196,6 @@ impl Place<'_> {
     pub(super) async fn begin(&mut self, key: &str) -> Result<(), Error> {
         let upload = self.folder.upload(key).await;
         self.upload = Some(upload.map_err(|source| Error::Repository { source })?);
-        self.noted = false;
         Ok(())
     }
 
@@ -207,12 +203,10 @@ impl Place<'_> {
     pub(super) async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
         let upload = self.upload.as_mut().expect("it was begun");
         let written = upload.write(piece).await;
-        if let (false, Some(id), Some(lock)) = (self.noted, upload.id(), &self.lock) {
-            self.noted = true;
-            lock.note_upload(upload.key(), id)
-                .await
-                .map_err(|source| Error::Lock { source })?;
-        }
+        let lock = self.lock.as_ref().expect("nothing is written without it");
+        // Also where the store failed: there may be something to abort.
+        let noted = lock.note(upload).await;
+        noted.map_err(|source| Error::Lock { source })?;
         written.map_err(|source| Error::Repository { source })
     }
 
@@ -234,20 +228,11 @@ impl Place<'_> {
             }
             return;
         }
-        if let Some(upload) = self.upload.take()
-            && let Err(error) = upload.abort().await
-        {
-            tracing::warn!(
-                error = told(&error),
-                "cannot abort the upload; a later run sweeps it"
-            );
+        if let Some(upload) = self.upload.take() {
+            upload.give_up().await;
         }
-        let Some(lock) = self.lock.take() else { return };
-        if let Err(error) = lock.release().await {
-            tracing::warn!(
-                error = told(&error),
-                "cannot release the lock; it expires in two minutes"
-            );
+        if let Some(lock) = self.lock.take() {
+            lock.let_go().await;
         }
     }
 }

@@ -149,8 +149,7 @@ impl Place<'_> {
         if !read_back {
             return Ok(());
         }
-        let stored = self.folder.open(upload.key()).await.map_err(repository)?;
-        let (found, found_bytes) = stored.digest().await.map_err(repository)?;
+        let (found, found_bytes) = self.folder.digest(upload.key()).await.map_err(repository)?;
         let sent = encoded.stored;
         if found != sent.sha256 || found_bytes != sent.size_bytes {
             return Err(Error::ReadBack {

@@ -111,10 +111,7 @@ impl Copies<'_> {
 fn named(findings: Vec<Finding>, name: &str) -> Vec<Finding> {
     let name = |finding: Finding| match name {
         "" => finding,
-        name => Finding {
-            message: format!("{name}: {}", finding.message),
-            ..finding
-        },
+        name => finding.about(name),
     };
     findings.into_iter().map(name).collect()
 }

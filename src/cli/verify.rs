@@ -118,9 +118,7 @@ async fn verify_in(
     let catalog = Catalog::load(folder).await?;
     let backups: Vec<&Backup> = match args.all {
         true => catalog.backups.iter().collect(),
-        // The newest, also where it is known to be damaged: passing over it would look like an all-clear.
-        false if args.id == "latest" && !catalog.backups.is_empty() => vec![&catalog.backups[0]],
-        false => vec![catalog.find(&args.id, folder)?],
+        false => vec![catalog.find_to_prove(&args.id, folder)?],
     };
     let depth = match args.deep {
         true => Depth::Deep,
@@ -163,10 +161,8 @@ async fn verify_in(
 /// What was held against the backups and their folder, each with the backup's id.
 fn named(found: &Found) -> Vec<Finding> {
     let of_backups = found.reports.iter().flat_map(|(id, report)| {
-        report.findings.iter().map(move |finding| Finding {
-            message: format!("{id}: {}", finding.message),
-            ..finding.clone()
-        })
+        let findings = report.findings.iter().cloned();
+        findings.map(move |finding| finding.about(id))
     });
     of_backups.chain(found.strays.iter().cloned()).collect()
 }

@@ -53,20 +53,6 @@ impl Stored {
         let next = self.stream.try_next().await;
         next.map_err(|source| classify("read", &self.object, source))
     }
-
-    /// Reads all of it, and gives its SHA-256 and its size.
-    ///
-    /// # Errors
-    /// If the store fails in the middle.
-    pub async fn digest(mut self) -> Result<(Digest, u64), Error> {
-        let mut sha256 = Sha256::default();
-        let mut size_bytes = 0;
-        while let Some(bytes) = self.next().await? {
-            sha256.update(&bytes);
-            size_bytes += bytes.len() as u64;
-        }
-        Ok((sha256.finish(), size_bytes))
-    }
 }
 
 /// The folder of one cluster in a repository.
@@ -201,6 +187,21 @@ impl Folder {
             stream,
             object: self.shown(key),
         })
+    }
+
+    /// Reads all of an object, and gives its SHA-256 and its size.
+    ///
+    /// # Errors
+    /// If it is not there, or the store fails.
+    pub async fn digest(&self, key: &str) -> Result<(Digest, u64), Error> {
+        let mut stored = self.open(key).await?;
+        let mut sha256 = Sha256::default();
+        let mut size_bytes = 0;
+        while let Some(bytes) = stored.next().await? {
+            sha256.update(&bytes);
+            size_bytes += bytes.len() as u64;
+        }
+        Ok((sha256.finish(), size_bytes))
     }
 
     /// What the store says of one object, its content aside.

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::folder::{Folder, Object};
 use super::holder::Holder;
+use super::upload::Upload;
 use super::{Error, briefly};
 use crate::id::BackupId;
 use crate::progress::told;
@@ -300,18 +301,24 @@ async fn renew(folder: Folder, key: String, record: Arc<Mutex<LockRecord>>) {
 }
 
 impl Lock {
-    /// Notes the upload that a later run has to abort if this one dies.
+    /// Notes the upload that a later run has to abort if this one dies; once there is something to abort, and once only.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn note_upload(&self, key: &str, id: &str) -> Result<(), LockError> {
+    pub async fn note(&self, upload: &Upload) -> Result<(), LockError> {
+        let Some(id) = upload.id() else {
+            return Ok(());
+        };
         let bytes = {
             let mut record = self
                 .record
                 .lock()
                 .expect("nobody panics with the record in hand");
+            if record.upload.as_ref().is_some_and(|noted| noted.id == id) {
+                return Ok(());
+            }
             record.upload = Some(UploadRecord {
-                key: key.to_owned(),
+                key: upload.key().to_owned(),
                 id: id.to_owned(),
             });
             json(&record)
@@ -356,5 +363,15 @@ impl Lock {
         };
         let released = briefly("remove", &self.folder.shown(&self.key), swept).await;
         released.map_err(|source| LockError::Store { source })
+    }
+
+    /// Gives the lock back, as [`Lock::release`] does, where nothing depends on it any more: a failure is in the log.
+    pub async fn let_go(self) {
+        if let Err(error) = self.release().await {
+            tracing::warn!(
+                error = told(&error),
+                "cannot release the lock; it expires in two minutes"
+            );
+        }
     }
 }

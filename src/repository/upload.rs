@@ -12,6 +12,7 @@ use super::folder::Folder;
 use super::open::Large;
 use super::webdav::Sending;
 use super::{Error, briefly, classify};
+use crate::progress::told;
 
 /// The size of every part but the last: the least that S3 takes, and equal as some stores ask.
 const PART_BYTES: usize = 5 << 20;
@@ -220,6 +221,16 @@ impl Upload {
     pub async fn abort(mut self) -> Result<(), Error> {
         let object = self.folder.shown(&self.key);
         briefly("abort the upload of", &object, self.clean_up()).await
+    }
+
+    /// Gives it up, as [`Upload::abort`] does, where nothing depends on that: a failure is in the log.
+    pub async fn give_up(self) {
+        if let Err(error) = self.abort().await {
+            tracing::warn!(
+                error = told(&error),
+                "cannot abort the upload; a later run sweeps it"
+            );
+        }
     }
 
     async fn clean_up(&mut self) -> Result<(), Error> {

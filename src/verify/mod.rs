@@ -21,7 +21,7 @@ use crate::manifest::{Finding, Severity};
 use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder};
 
-pub use opening::{beginning, can_open, locked};
+pub use opening::{can_open, locked};
 
 /// How many pieces wait between the store and the decoder, at most.
 const PIECES: usize = 8;
@@ -274,14 +274,7 @@ pub async fn record(
         ok: report.is_ok(),
         findings: report.findings.clone(),
     };
-    let key = format!(
-        "{}/{}",
-        backup.id(),
-        verification.object_name(rand::random())
-    );
-    let json = serde_json::to_vec_pretty(&verification)
-        .expect("a verification holds nothing that JSON cannot");
-    folder.put(&key, json).await
+    verification.store(folder, backup.id()).await
 }
 
 /// What lies in the folder and belongs to no backup that can be used.

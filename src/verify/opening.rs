@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt};
 
 use crate::catalog::{Backup, Catalog, Signature};
-use crate::codec::encryption::AGE;
+use crate::codec::encryption::{AGE, kinds};
 use crate::codec::{self, Opening};
 use crate::id::BackupId;
 use crate::keys;
@@ -50,13 +50,16 @@ pub(super) fn opening(folder: &Folder, backup: &Backup) -> Result<Opening, Error
 
 /// Tries whether a backup can be opened, by the first bytes of its object; one that is not encrypted can.
 ///
+/// Gives how its recipients are known there, as [`kinds`] tells them.
+///
 /// # Errors
 /// If it cannot, and why; or if the store fails.
-pub async fn can_open(folder: &Folder, backup: &Backup) -> Result<(), Error> {
+pub async fn can_open(folder: &Folder, backup: &Backup) -> Result<Vec<String>, Error> {
     let Opening::Age(identities) = opening(folder, backup)? else {
-        return Ok(());
+        return Ok(Vec::new());
     };
-    match identities.open_header(&beginning(folder, backup).await?) {
+    let beginning = beginning(folder, backup).await?;
+    match identities.open_header(&beginning) {
         Err(codec::Error::NoneOpens { path }) => Err(Error::WrongIdentity {
             id: backup.id().clone(),
             path,
@@ -66,7 +69,7 @@ pub async fn can_open(folder: &Folder, backup: &Backup) -> Result<(), Error> {
             id: backup.id().clone(),
             source,
         }),
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(kinds(&beginning)),
     }
 }
 
@@ -80,7 +83,7 @@ pub async fn locked(folder: &Folder, catalog: &Catalog) -> BTreeMap<BackupId, St
     let tried = stream::iter(encrypted)
         .map(|backup| async {
             match can_open(folder, backup).await {
-                Ok(()) | Err(Error::Repository { .. }) => None,
+                Ok(_) | Err(Error::Repository { .. }) => None,
                 Err(error) => Some((backup.id().clone(), told(&error))),
             }
         })
@@ -92,7 +95,7 @@ pub async fn locked(folder: &Folder, catalog: &Catalog) -> BTreeMap<BackupId, St
 ///
 /// # Errors
 /// If the store fails.
-pub async fn beginning(folder: &Folder, backup: &Backup) -> Result<Vec<u8>, Error> {
+async fn beginning(folder: &Folder, backup: &Backup) -> Result<Vec<u8>, Error> {
     let repository = |source| Error::Repository { source };
     let stored = folder.open(&backup.object_key()).await;
     let mut stored = stored.map_err(repository)?;

@@ -53,11 +53,7 @@ async fn drill(
     config: &Config,
 ) -> Result<(Exit, Vec<Finding>), Failure> {
     let (folder, catalog) = open_catalog(context, config).await?;
-    let backup = match args.id.as_str() {
-        // The newest, also where it is known to be damaged: passing over it would look like an all-clear.
-        "latest" if !catalog.backups.is_empty() => &catalog.backups[0],
-        id => catalog.find(id, &folder)?,
-    };
+    let backup = catalog.find_to_prove(&args.id, &folder)?;
     let request = Request {
         folder: &folder,
         backup,
