@@ -94,7 +94,8 @@ async fn a_recovery_that_loses_writes_or_fails_is_found_out() {
     let lost = Exercise {
         writers: 2,
         writes: 20,
-        patience: Duration::from_secs(2),
+        // All of it is waited for: alone, the member that is killed leaves nobody to write to.
+        patience: Duration::from_secs(10),
         ..exercise(Scenario::Leader, Break::DiskLoss)
     };
 

@@ -388,7 +388,7 @@ fn fails_on(cluster: &mut Cluster, release: &EtcdRelease) -> (i32, String) {
     (end, member.log()[before..].to_owned())
 }
 
-async fn wait_for_storage(cluster: &Cluster, version: &str) {
+pub(crate) async fn wait_for_storage(cluster: &Cluster, version: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let status = cluster.status(0).await.unwrap();
