@@ -298,17 +298,19 @@ async fn bring(
     let manifest_key = format!("{id}/{MANIFEST}");
     let manifest = request.from.read(&manifest_key).await.map_err(repository)?;
     let objects = request.from.list_backup(id).await.map_err(repository)?;
-    let belongs = |object: &&Object| object.key != manifest_key && !is_verification(&object.key);
+    let belongs =
+        |object: &&Object| object.key != manifest_key && !catalog::is_verification(object.name());
+    if let Some(attachments) = &backup.manifest.attachments
+        && !objects
+            .iter()
+            .any(|object| object.name() == attachments.object)
+    {
+        return Err(damaged(request, id, "its attachments are missing"));
+    }
     for object in objects.iter().filter(belongs) {
         let sent = send(request, &object.key, lock, upload).await?;
-        let expected = match object.key == backup.object_key() {
-            true => (
-                backup.manifest.stored_sha256,
-                backup.manifest.stored_size_bytes,
-            ),
-            false => (sent.0, object.size_bytes),
-        };
-        if sent != expected {
+        let expected = backup.manifest.stored(object.name());
+        if expected.is_some_and(|expected| sent != expected) {
             let problem = format!("{} is not what the manifest says it is", object.key);
             return Err(damaged(request, id, problem));
         }
@@ -322,10 +324,6 @@ async fn bring(
         *upload = None;
     }
     Ok(manifest.to_vec())
-}
-
-fn is_verification(key: &str) -> bool {
-    key.rsplit('/').next().is_some_and(catalog::is_verification)
 }
 
 /// Streams one object into the target, and gives SHA-256 and size of what was sent.

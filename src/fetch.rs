@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::attachments;
 use crate::catalog::Backup;
+use crate::id::BackupId;
 use crate::manifest::Finding;
 use crate::partial::Partial;
 use crate::progress::Progress;
 use crate::repository::Folder;
-use crate::verify::{self, read_and_judge};
+use crate::verify::{self, read_and_judge, read_attachments};
 
 /// Why there is no file.
 #[expect(missing_docs, reason = "the messages name the fields")]
@@ -27,6 +29,14 @@ pub enum Error {
     /// The backup could not be read, or what came could not be passed on.
     #[error("cannot fetch the backup")]
     Read { source: verify::Error },
+
+    /// There is nothing to fetch.
+    #[error("{id} has no attachments")]
+    NoAttachments { id: BackupId },
+
+    /// The attachments could not be unpacked.
+    #[error("cannot fetch the attachments")]
+    Attachments { source: attachments::Error },
 
     /// The bytes are not what was stored.
     #[error("the backup is damaged: {}", first(.findings))]
@@ -82,6 +92,60 @@ pub async fn fetch_to_stream(
 ) -> Result<(), Error> {
     let sink = move |bytes: &[u8]| output.write_all(bytes).and_then(|()| output.flush());
     read_proven(folder, backup, progress, sink).await
+}
+
+/// Unpacks the attachments of `backup` into a new directory, mode 0700, and gives how many files they are.
+///
+/// The directory appears only when all of it is there, proven before anything is unpacked. Root gives the files their owners back.
+///
+/// # Errors
+/// If there are none, the directory exists or cannot be written, or they are damaged; nothing is left behind then.
+pub async fn fetch_attachments(
+    folder: &Folder,
+    backup: &Backup,
+    directory: &Path,
+    as_root: bool,
+) -> Result<u64, Error> {
+    if directory.symlink_metadata().is_ok() {
+        return Err(Error::Exists {
+            path: directory.to_owned(),
+        });
+    }
+    let (files, archive) = read_archive(folder, backup).await?;
+    let unpacked = attachments::unpack(&archive, directory, as_root);
+    unpacked.map_err(|source| Error::Attachments { source })?;
+    Ok(files)
+}
+
+/// Writes the attachments of `backup` to `output` as a tar archive, once they are proven.
+///
+/// # Errors
+/// If there are none, they are damaged, or the output fails.
+pub async fn attachments_to_stream(
+    folder: &Folder,
+    backup: &Backup,
+    mut output: impl Write,
+) -> Result<(), Error> {
+    let (_, archive) = read_archive(folder, backup).await?;
+    let written = output.write_all(&archive).and_then(|()| output.flush());
+    let source = |source| verify::Error::Output { source };
+    written.map_err(|error| Error::Read {
+        source: source(error),
+    })
+}
+
+async fn read_archive(folder: &Folder, backup: &Backup) -> Result<(u64, Vec<u8>), Error> {
+    let Some(attachments) = &backup.manifest.attachments else {
+        let id = backup.id().clone();
+        return Err(Error::NoAttachments { id });
+    };
+    let read = read_attachments(folder, backup, attachments).await;
+    match read.map_err(|source| Error::Read { source })? {
+        Ok(archive) => Ok((attachments.files, archive)),
+        Err(finding) => Err(Error::Damaged {
+            findings: vec![finding],
+        }),
+    }
 }
 
 async fn read_proven(

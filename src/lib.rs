@@ -3,6 +3,7 @@
 //! The library never prints, never exits and reads no environment: the binary does.
 
 pub mod apply;
+pub mod attachments;
 pub mod backend;
 pub mod backup;
 pub mod bolt;

@@ -21,6 +21,9 @@ pub const DATA: &str = "snapshot.db.zst";
 /// The name of the data object where it is encrypted.
 pub const ENCRYPTED_DATA: &str = "snapshot.db.zst.age";
 
+/// The name of the object that holds the attachments.
+pub const ATTACHMENTS: &str = "attachments.tar.zst.age";
+
 /// Why a manifest could not be used.
 #[expect(missing_docs, reason = "the messages name the fields")]
 #[derive(Debug, Error)]
@@ -112,6 +115,21 @@ impl Finding {
     }
 }
 
+/// The side files that are stored with a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachments {
+    /// The file name of their object in the backup's folder.
+    pub object: String,
+    /// The paths that were attached, as the configuration names them.
+    pub paths: Vec<String>,
+    /// How many regular files are in it.
+    pub files: u64,
+    /// The size of the stored object.
+    pub stored_size_bytes: u64,
+    /// SHA-256 of the stored object.
+    pub stored_sha256: Digest,
+}
+
 /// Everything that is known of a backup at the moment at which it begins to exist.
 ///
 /// Written once and never edited. What is learnt later (verifications, pins) lies in objects beside it.
@@ -172,6 +190,9 @@ pub struct Manifest {
     /// For whom: their public keys. Empty where it is not encrypted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
+    /// The side files that are stored with it; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<Attachments>,
     /// The hash of the snapshot's own records, as a member computes it; the member's, where the database is not sound.
     pub hashkv: Option<HashKv>,
     /// How many keys were alive at the snapshot's revision; absent where the database is not sound.
@@ -216,6 +237,17 @@ impl Manifest {
             });
         }
         Ok(manifest)
+    }
+
+    /// SHA-256 and size of one of its objects, where the manifest tells them.
+    #[must_use]
+    pub fn stored(&self, object: &str) -> Option<(Digest, u64)> {
+        if object == self.object {
+            return Some((self.stored_sha256, self.stored_size_bytes));
+        }
+        let attachments = self.attachments.as_ref()?;
+        (object == attachments.object)
+            .then_some((attachments.stored_sha256, attachments.stored_size_bytes))
     }
 
     /// Writes the manifest as the indented JSON that is stored.

@@ -223,10 +223,7 @@ async fn remove_planned(request: &Request<'_>) -> Result<Plan, Error> {
 async fn remove_backup(folder: &Folder, id: &BackupId) -> Result<(), repository::Error> {
     let manifest = format!("{id}/{MANIFEST}");
     let objects = folder.list_backup(id).await?;
-    if objects
-        .iter()
-        .any(|object| object.key.ends_with(&format!("/{PIN}")))
-    {
+    if objects.iter().any(|object| object.name() == PIN) {
         // Pinned since the plan was made.
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! Takes a backup: from the right member, proven while it streams, committed last.
 
+mod attach;
 mod attempt;
 mod place;
 mod prove;
@@ -14,6 +15,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use self::attach::Attached;
 use self::place::{Place, Places};
 use self::settle::Streamed;
 use crate::catalog::{self, Catalog};
@@ -193,6 +195,7 @@ pub async fn backup(request: &Request<'_>) -> Result<Taken, Error> {
         places: Places::new(request),
         before: None,
         signing,
+        attached: None,
         findings: Vec::new(),
     };
     run.lock().await;
@@ -211,6 +214,8 @@ struct Run<'a> {
     before: Option<(BackupId, Revision)>,
     /// What signs the manifest, if anything does.
     signing: Option<SigningKey>,
+    /// The side files that are stored with it.
+    attached: Option<Attached>,
     findings: Vec<Finding>,
 }
 
@@ -273,6 +278,7 @@ impl Run<'_> {
     /// Streams one snapshot into all repositories; nothing shows there yet.
     async fn work(&mut self) -> Result<Option<Streamed>, Error> {
         self.notice_clocks_and_store();
+        self.attach().await;
         self.stage("asking every member how it is");
         let members = self.members().await?;
         let choice = choose(&self.request.settings.member, &members)

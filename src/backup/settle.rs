@@ -8,13 +8,15 @@ use std::future::pending;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
+use super::attach::Attached;
 use super::attempt::Ready;
 use super::place::Place;
 use super::prove::prove;
 use super::{Error, Limits, Request, Run};
-use crate::codec::Encoded;
 use crate::codec::encryption::AGE;
+use crate::codec::{Encoded, StoredTotals};
 use crate::etcd::MemberStatus;
+use crate::id::BackupId;
 use crate::keys::signature::SigningKey;
 use crate::manifest::{self, Manifest, SIGNATURE};
 use crate::progress::Event;
@@ -25,6 +27,14 @@ pub(super) struct Streamed {
     pub(super) ready: Ready,
     pub(super) members: Vec<MemberStatus>,
     pub(super) encoded: Encoded,
+}
+
+/// What goes into a repository besides the data.
+#[derive(Clone, Copy)]
+struct Rest<'a> {
+    id: &'a BackupId,
+    attached: Option<&'a Attached>,
+    signing: Option<&'a SigningKey>,
 }
 
 impl<'a> Run<'a> {
@@ -42,9 +52,13 @@ impl<'a> Run<'a> {
         let settling = settling.map(|(index, place)| {
             let draft = draft.clone();
             let encoded = &streamed.encoded;
-            let signing = self.signing.as_ref();
+            let rest = Rest {
+                id: &self.id,
+                attached: self.attached.as_ref(),
+                signing: self.signing.as_ref(),
+            };
             async move {
-                let settled = place.settle(request, encoded, draft, signing, limits).await;
+                let settled = place.settle(request, encoded, draft, rest, limits).await;
                 (index, settled)
             }
         });
@@ -69,6 +83,7 @@ impl<'a> Run<'a> {
             encoded,
         } = streamed;
         let (request, findings) = (self.request, self.findings.clone());
+        let attachments = self.attached.as_ref().map(|attached| attached.told.clone());
         let (id, started_at) = (self.id.clone(), self.started_at);
         async move {
             let status = &ready.candidate.status;
@@ -107,6 +122,7 @@ impl<'a> Run<'a> {
                 compression: "zstd".to_owned(),
                 encryption: recipients.map(|_| AGE.to_owned()),
                 recipients: recipients.map_or_else(Vec::new, |all| all.words().to_vec()),
+                attachments,
                 hashkv: proof.hashkv,
                 keys: encoded.deep.as_ref().ok().map(|surveyed| surveyed.keys),
                 verified_at: None,
@@ -124,11 +140,15 @@ impl Place<'_> {
         request: &Request<'_>,
         encoded: &Encoded,
         draft: impl Future<Output = Manifest>,
-        signing: Option<&SigningKey>,
+        rest: Rest<'_>,
         limits: Limits<'_>,
     ) -> Result<Manifest, Error> {
         let proven = async {
             self.upload_proven(encoded, request.read_back).await?;
+            if let Some(attached) = rest.attached {
+                self.store_attachments(rest.id, attached, request.read_back)
+                    .await?;
+            }
             Ok(draft.await)
         };
         let mut manifest = limits.bound(proven).await?;
@@ -137,7 +157,7 @@ impl Place<'_> {
             manifest.verified_at = Some(manifest.completed_at);
             manifest.verified_how = Some("read-back".to_owned());
         }
-        self.commit(&manifest, signing).await?;
+        self.commit(&manifest, rest.signing).await?;
         Ok(manifest)
     }
 
@@ -146,11 +166,38 @@ impl Place<'_> {
         let repository = |source| Error::Repository { source };
         let upload = self.upload.as_mut().expect("a transfer came before");
         upload.finish().await.map_err(repository)?;
-        if !read_back {
-            return Ok(());
+        let key = upload.key().to_owned();
+        match read_back {
+            true => self.read_back(&key, encoded.stored).await,
+            false => Ok(()),
         }
-        let (found, found_bytes) = self.folder.digest(upload.key()).await.map_err(repository)?;
-        let sent = encoded.stored;
+    }
+
+    /// Stores the attachments and, unless told not to, reads them back.
+    async fn store_attachments(
+        &self,
+        id: &BackupId,
+        attached: &Attached,
+        read_back: bool,
+    ) -> Result<(), Error> {
+        let told = &attached.told;
+        let key = format!("{id}/{}", told.object);
+        let put = self.folder.put(&key, attached.sealed.clone()).await;
+        put.map_err(|source| Error::Repository { source })?;
+        let sent = StoredTotals {
+            sha256: told.stored_sha256,
+            size_bytes: told.stored_size_bytes,
+        };
+        match read_back {
+            true => self.read_back(&key, sent).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Holds what the store gives back against what was sent.
+    async fn read_back(&self, key: &str, sent: StoredTotals) -> Result<(), Error> {
+        let found = self.folder.digest(key).await;
+        let (found, found_bytes) = found.map_err(|source| Error::Repository { source })?;
         if found != sent.sha256 || found_bytes != sent.size_bytes {
             return Err(Error::ReadBack {
                 sent: sent.sha256,

@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::catalog::Backup;
-use crate::codec::encryption::round_trip;
+use crate::codec::round_trip;
 use crate::keys;
 use crate::progress::told;
 use crate::repository::Folder;

@@ -1,5 +1,6 @@
 //! Proves that the setup works, without a backup: endpoints, rights, and the repository.
 
+mod attachments;
 mod encryption;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::etcd::{self, Access, MemberStatus, choose, probe_all};
 use crate::manifest::Finding;
 use crate::repository::{self, Folder};
 
+pub use attachments::check_attachments;
 pub use encryption::check_encryption;
 
 /// How long a member may take for a call that it should answer at once.

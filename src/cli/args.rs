@@ -357,6 +357,10 @@ pub(crate) struct FetchArgs {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
+    /// Fetch the attachments instead: --output names a new directory, or `-` for a tar archive on stdout
+    #[arg(long)]
+    pub(crate) attachments: bool,
+
     #[command(flatten)]
     pub(crate) repository: RepositoryArgs,
 }

@@ -169,7 +169,7 @@ fn answer(context: &Context<'_>, manifest: &Manifest, whereabouts: &Whereabouts<
         "backup {} of {}: {proof}\n  \
          member    {} ({}), {}\n  \
          revision  {}{}\n  \
-         size      {} in {} ({}), {seconds:.1} s\n{}",
+         size      {} in {} ({}), {seconds:.1} s\n{}{}",
         manifest.id,
         manifest.cluster,
         if manifest.member_name.is_empty() {
@@ -186,6 +186,13 @@ fn answer(context: &Context<'_>, manifest: &Manifest, whereabouts: &Whereabouts<
         print::size(manifest.db_size_bytes),
         print::size(manifest.stored_size_bytes),
         print::stored_as(manifest),
+        manifest
+            .attachments
+            .as_ref()
+            .map_or_else(String::new, |attached| format!(
+                "  attached  {}\n",
+                print::attached(attached)
+            )),
         whereabouts.lines(manifest),
     ));
 }

@@ -1,6 +1,6 @@
 //! `etcdrx check`
 
-use etcdrx::check::{Report, check_cluster, check_repository};
+use etcdrx::check::{Report, check_attachments, check_cluster, check_repository};
 use etcdrx::manifest::Finding;
 use etcdrx::repository::Mode;
 use serde_json::json;
@@ -20,6 +20,7 @@ pub(super) async fn run(context: &Context<'_>, args: &CheckArgs) -> Outcome {
     let access = open_access(&config)?;
     let mut report = Report::default();
     check_cluster(&access, &config.backup.member, now(), &mut report).await;
+    check_attachments(&config.backup.attach, &mut report);
     // What is wrong with the repository must not hide what was learnt of the cluster.
     for (settings, folder) in open_folders(&config, Mode::Create)? {
         let tried = match folder {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use etcdrx::catalog::{Backup, Signature};
-use etcdrx::manifest::{Finding, Manifest, Severity};
+use etcdrx::manifest::{Attachments, Finding, Manifest, Severity};
 use etcdrx::retention::Health;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -73,6 +73,19 @@ pub(super) fn stored_as(manifest: &Manifest) -> String {
         .into_iter()
         .chain(manifest.encryption.as_deref());
     steps.collect::<Vec<_>>().join(", ")
+}
+
+/// The side files that are stored with a backup, in short.
+pub(super) fn attached(attachments: &Attachments) -> String {
+    let files = match attachments.files {
+        1 => "1 file".to_owned(),
+        many => format!("{many} files"),
+    };
+    format!(
+        "{} ({files}, {} stored, encrypted)",
+        attachments.paths.join(", "),
+        size(attachments.stored_size_bytes)
+    )
 }
 
 /// Findings, a line each.

@@ -104,6 +104,8 @@ fn data(manifest: &Manifest) -> Vec<String> {
         format!("           SHA-256 {}", manifest.stored_sha256),
     ];
     lines.extend(opened_by);
+    let attached = manifest.attachments.iter().map(print::attached);
+    lines.extend(attached.map(|attached| format!("attached   {attached}")));
     lines
 }
 
@@ -115,6 +117,12 @@ fn history(backup: &Backup) -> Vec<String> {
     }
     for record in &backup.verifications {
         let result = match record.ok {
+            true if print::any_error(&record.findings) => {
+                format!(
+                    "the snapshot is ok, and\n{}",
+                    print::findings(&record.findings)
+                )
+            }
             true => "ok".to_owned(),
             false => format!("DAMAGED\n{}", print::findings(&record.findings)),
         };

@@ -216,7 +216,10 @@ fn text(found: &Found) -> String {
             }
             continue;
         }
-        lines.push(format!("{id} DAMAGED"));
+        lines.push(match report.is_snapshot_ok() {
+            true => format!("{id}: the snapshot is ok, its attachments are DAMAGED"),
+            false => format!("{id} DAMAGED"),
+        });
         lines.push(print::findings(&report.findings));
     }
     if !found.strays.is_empty() {

@@ -252,32 +252,6 @@ fn native(text: &str) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, Strin
     }
 }
 
-/// Encrypts a random text and opens it again.
-///
-/// # Errors
-/// If none of the identities is one of the recipients.
-pub fn round_trip(recipients: &Recipients, identities: &Identities) -> Result<(), super::Error> {
-    let text: [u8; 32] = rand::random();
-    let mut sealed = Vec::new();
-    let sealing = recipients.encrypt(&mut sealed).and_then(|mut writer| {
-        writer.write_all(&text)?;
-        writer.finish().map(drop)
-    });
-    sealing.map_err(|source| super::Error::Encrypt { source })?;
-    let opened = identities.decrypt(sealed.as_slice());
-    let mut opened = opened.map_err(|error| identities.refused(error))?;
-    let mut found = Vec::new();
-    match opened.read_to_end(&mut found) {
-        Ok(_) if found == text => Ok(()),
-        Ok(_) => Err(super::Error::Decrypt {
-            source: "another text came out".into(),
-        }),
-        Err(source) => Err(super::Error::Decrypt {
-            source: Box::new(source),
-        }),
-    }
-}
-
 /// How the recipients of an encrypted object are known, from its header: `X25519`, `ssh-ed25519 …`.
 ///
 /// X25519 tells no more than that, on purpose; the others tell the beginning of a digest of the key.

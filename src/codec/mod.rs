@@ -10,6 +10,7 @@ pub mod encryption;
 mod level;
 mod outlet;
 mod plain;
+mod sealed;
 
 use std::error::Error as StdError;
 use std::io;
@@ -24,6 +25,7 @@ pub use decode::{Decoded, Opening, decode, decode_deep, digest};
 pub use digest::{Sha256, StoredTotals};
 pub use encode::{Block, Encoded, FRAME_BYTES, Level, Options, encode};
 pub use plain::{Deep, Plain, PlainTotals, TRAILER_BYTES, has_trailer};
+pub use sealed::{round_trip, seal, unseal};
 
 /// Why bytes are not a snapshot, or could not be passed on.
 #[expect(missing_docs, reason = "the messages name the fields")]

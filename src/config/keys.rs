@@ -62,6 +62,7 @@ pub const KEYS: &[Key] = &[
     key("backup", "compression_threads", Kind::Number),
     key("backup", "timeout", Kind::Text),
     key("backup", "stall_timeout", Kind::Text),
+    key("backup", "attach", Kind::List),
     key("retention", "keep_last", Kind::Number),
     key("retention", "keep_hourly", Kind::Number),
     key("retention", "keep_daily", Kind::Number),

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::keys::{self, KEYS, Kind};
+use super::sense;
 use super::{Config, DEFAULT_ENDPOINT, Error, Secret};
 
 /// The prefixes of the variables that object stores read, as `object_store` names them.
@@ -115,7 +116,7 @@ impl Layers {
         if config.cluster.endpoints.is_empty() {
             config.cluster.endpoints = vec![DEFAULT_ENDPOINT.to_owned()];
         }
-        check(&config)?;
+        sense::check(&config)?;
         if let Some(wanted) = self.repository {
             config.repositories.choose(&wanted)?;
         }
@@ -254,28 +255,6 @@ fn refuse_unknown_in(
         {
             refuse_unknown_in("retention", inner, unknown)?;
         }
-    }
-    Ok(())
-}
-
-/// Refuses what has the right types and can only be a mistake.
-fn check(config: &Config) -> Result<(), Error> {
-    let senseless = |table, key, problem: &str| {
-        Err(Error::Senseless {
-            table,
-            key,
-            problem: problem.to_owned(),
-        })
-    };
-    config.cluster.folder()?;
-    config.repositories.check()?;
-    match (&config.cluster.cert, &config.cluster.key) {
-        (Some(_), None) => return senseless("cluster", "key", "a certificate needs its key"),
-        (None, Some(_)) => return senseless("cluster", "cert", "a key needs its certificate"),
-        _ => {}
-    }
-    if !(1..=64).contains(&config.backup.compression_threads) {
-        return senseless("backup", "compression_threads", "expected 1 to 64");
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod member_urls;
 mod node;
 mod pod;
 mod repositories;
+mod sense;
 mod unit;
 
 use std::fmt;
@@ -215,6 +216,8 @@ pub struct Backup {
     /// How long the stream may give nothing.
     #[serde(deserialize_with = "duration")]
     pub stall_timeout: Duration,
+    /// Side files and directories that are stored encrypted with every backup.
+    pub attach: Vec<PathBuf>,
 }
 
 impl Default for Backup {
@@ -225,6 +228,7 @@ impl Default for Backup {
             compression_threads: 1,
             timeout: Duration::from_mins(15),
             stall_timeout: Duration::from_secs(30),
+            attach: Vec::new(),
         }
     }
 }

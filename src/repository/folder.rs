@@ -36,6 +36,14 @@ pub struct Object {
     pub modified: DateTime<Utc>,
 }
 
+impl Object {
+    /// Its name in the folder of its backup.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or(&self.key)
+    }
+}
+
 /// A stored object on its way to us.
 pub struct Stored {
     /// The size that the store says it has.

@@ -1,5 +1,6 @@
 //! Proves that backups can be read and are what etcd wrote.
 
+mod attachments;
 mod judge;
 mod opening;
 
@@ -21,6 +22,7 @@ use crate::manifest::{Finding, Severity};
 use crate::progress::{Event, Progress, told};
 use crate::repository::{self, Folder};
 
+pub use attachments::{ATTACHMENTS, read_attachments};
 pub use opening::{can_open, locked};
 
 /// How many pieces wait between the store and the decoder, at most.
@@ -95,6 +97,13 @@ impl Report {
         findings.all(|finding| finding.severity == Severity::Info)
     }
 
+    /// Whether nothing is held against its snapshot: what is wrong with attachments makes no database worse.
+    #[must_use]
+    pub fn is_snapshot_ok(&self) -> bool {
+        let mut findings = self.findings.iter();
+        findings.all(|one| one.severity == Severity::Info || one.code == ATTACHMENTS)
+    }
+
     /// Whether only the stored bytes were looked at, since nothing opens them here.
     #[must_use]
     pub fn is_of_stored_bytes(&self) -> bool {
@@ -164,18 +173,23 @@ pub async fn verify(
         return Ok(Report { checks, findings });
     }
     let is_locked = backup.manifest.encryption.is_some() && !folder.keys().has_identity();
-    if is_locked && depth == Depth::Full {
-        let findings = read_stored(folder, backup, progress).await?;
-        return Ok(Report { checks, findings });
-    }
-    checks.extend(FULL_CHECKS);
-    let findings = match depth {
-        Depth::Full => read_and_judge(folder, backup, progress, |_| Ok(())).await?,
-        Depth::Deep => {
-            checks.extend(DEEP_CHECKS);
-            read_deep(folder, backup, progress).await?.0
+    let only_stored = is_locked && depth == Depth::Full;
+    let mut findings = if only_stored {
+        read_stored(folder, backup, progress).await?
+    } else {
+        checks.extend(FULL_CHECKS);
+        match depth {
+            Depth::Full => read_and_judge(folder, backup, progress, |_| Ok(())).await?,
+            Depth::Deep => {
+                checks.extend(DEEP_CHECKS);
+                read_deep(folder, backup, progress).await?.0
+            }
         }
     };
+    if backup.manifest.attachments.is_some() {
+        checks.push(ATTACHMENTS);
+        findings.extend(attachments::judge(folder, backup, !only_stored).await?);
+    }
     Ok(Report { checks, findings })
 }
 
@@ -271,7 +285,7 @@ pub async fn record(
             true => STORED.to_owned(),
             false => how.to_owned(),
         },
-        ok: report.is_ok(),
+        ok: report.is_snapshot_ok(),
         findings: report.findings.clone(),
     };
     verification.store(folder, backup.id()).await

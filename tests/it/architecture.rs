@@ -40,6 +40,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["etcd/"]),
     // Flags are the last layer of a configuration, and layers are TOML; so are profiles, and what `certs explain` knows.
     // And what each version of etcd knows.
+    ("tar", &["attachments/"]),
     ("toml", &["certs/", "cli/", "config/", "upgrade/"]),
     ("tracing_subscriber", &["cli/"]),
     ("x509_parser", &["certs/"]),
@@ -72,7 +73,7 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &["bolt"],
     &["backend"],
-    &["certs", "codec", "datadir"],
+    &["attachments", "certs", "codec", "datadir"],
     &["keys"],
     &["etcd", "notify", "repository"],
     &["catalog"],

@@ -58,6 +58,7 @@ mod drill_backup;
 mod drill_matrix;
 mod drill_recovery;
 mod drill_seeded;
+mod encryption_attachments;
 mod encryption_backups;
 mod encryption_setup;
 mod encryption_signatures;

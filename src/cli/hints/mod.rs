@@ -19,8 +19,8 @@ use etcdrx::notify::MetricsError;
 use etcdrx::repository::{CommitError, Error as RepositoryError};
 use etcdrx::schedule::{calendar, records};
 use etcdrx::{
-    apply, backup, certs as library, copy, fetch, id, keys, pki, prune, recovery, restore, source,
-    verify,
+    apply, attachments, backup, certs as library, copy, fetch, id, keys, pki, prune, recovery,
+    restore, source, verify,
 };
 
 use self::certs::{authority_exit, members_exit, pki_exit, profile_exit};
@@ -312,11 +312,31 @@ fn fetch_exit(error: &fetch::Error) -> (Exit, &'static str) {
             "nothing was written; name another file, or move this one away",
         ),
         fetch::Error::Write { .. } => (Exit::Failed, "nothing is left behind"),
+        fetch::Error::NoAttachments { .. } => (
+            Exit::Usage,
+            "`etcdrx show` tells what a backup holds; `attach` in [backup] says what the next ones do",
+        ),
+        fetch::Error::Attachments { source } => attachments_exit(source),
         fetch::Error::Read { source } => verify_exit(source),
         fetch::Error::Damaged { .. } => (
             Exit::Damaged,
             "use another backup; `etcdrx list` shows which were verified",
         ),
+    }
+}
+
+fn attachments_exit(error: &attachments::Error) -> (Exit, &'static str) {
+    match error {
+        attachments::Error::Exists { .. } => (
+            Exit::Refused,
+            "nothing was written; name another directory, or move this one away",
+        ),
+        attachments::Error::Write { .. } => {
+            (Exit::Failed, "nothing is left behind; is the disk full?")
+        }
+        attachments::Error::Archive { .. } | attachments::Error::TooLarge { .. } => {
+            (Exit::Damaged, "take those of another backup")
+        }
     }
 }
 

@@ -99,7 +99,7 @@ fn print(context: &Context<'_>, args: &PrintArgs) -> Outcome {
         (Scheduler::Systemd, false, false) => facts.service().text,
         (Scheduler::Systemd, true, false) => in_one(&facts.timers()?),
         (Scheduler::Cron, false, false) => facts.crontab(),
-        (Scheduler::Kubernetes, false, false) => manifests::deployment(&args.image),
+        (Scheduler::Kubernetes, false, false) => manifests::deployment(&facts, &args.image),
         (Scheduler::Kubernetes, false, true) => manifests::cron_jobs(&facts, &args.image)?,
         _ => {
             let problem = "--timers goes with systemd, and --cronjobs with kubernetes";

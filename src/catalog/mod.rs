@@ -1,24 +1,24 @@
 //! The backups of a cluster's folder, as its manifests tell them: computed, never stored.
 
+mod verification;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::id::{BackupId, ClusterId};
-use crate::manifest::{self, Finding, MANIFEST, Manifest, SIGNATURE};
+use crate::manifest::{self, MANIFEST, Manifest, SIGNATURE};
 use crate::repository::{self, Folder, Object};
 use crate::retention::{Candidate, Health};
 
+pub use verification::{STORED, Verification, is_verification};
+
 /// The name of the object that exempts a backup from retention.
 pub const PIN: &str = "pin.json";
-/// What the names of verification records begin with.
-const VERIFICATION: &str = "verification-";
-/// How a backup was verified whose stored bytes alone were looked at, since nothing opened them.
-pub const STORED: &str = "stored";
 /// How many small objects are read at once.
 const PARALLEL: usize = 16;
 
@@ -48,40 +48,6 @@ pub enum Error {
         id: BackupId,
         source: Arc<manifest::Error>,
     },
-}
-
-/// What one verification found; an object beside the manifest, written once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// How: `full`, `deep`, `drill`, or [`STORED`].
-    pub how: String,
-    /// Whether the backup was found to be what was written.
-    pub ok: bool,
-    /// What was held against it.
-    #[serde(default)]
-    pub findings: Vec<Finding>,
-}
-
-/// Whether an object of this name, beside a manifest, is the record of a verification.
-#[must_use]
-pub fn is_verification(name: &str) -> bool {
-    name.starts_with(VERIFICATION)
-}
-
-impl Verification {
-    /// Stores it beside the manifest of `backup`.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn store(&self, folder: &Folder, backup: &BackupId) -> Result<(), repository::Error> {
-        let name = BackupId::new(self.at, rand::random());
-        let json = serde_json::to_vec_pretty(self);
-        let json = json.expect("a verification holds nothing that JSON cannot");
-        let key = format!("{backup}/{VERIFICATION}{name}.json");
-        folder.put(&key, json).await
-    }
 }
 
 /// Whether a manifest is what somebody with the right key wrote.
@@ -203,9 +169,7 @@ struct Entry {
 
 impl Entry {
     fn has(&self, name: &str) -> bool {
-        self.objects
-            .iter()
-            .any(|object| object.key.ends_with(&format!("/{name}")))
+        self.objects.iter().any(|object| object.name() == name)
     }
 }
 
@@ -366,7 +330,7 @@ async fn read_backup(
     let signature = signature(folder, &id, &entry, &json).await?;
     let mut verifications: Vec<Verification> = Vec::new();
     for object in &entry.objects {
-        if object.key.contains(&format!("/{VERIFICATION}")) {
+        if is_verification(object.name()) {
             match folder.read(&object.key).await {
                 // A record that cannot be read proves nothing.
                 Ok(json) => verifications.extend(serde_json::from_slice(&json)),
