@@ -23,9 +23,10 @@ demo: protoc ## Show the main job end to end on a scratch cluster
 tools: ## Get the real servers that the tests run against, into .tools
 	tests/tools/get --all; status=$$?; test $$status -eq 0 -o $$status -eq 3
 
+# Tests wait for servers much of the time: one more of them than there are cores.
 test: tools ## Run every test, against every real server that this machine can have
 	@rm -f .tools/skipped
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) + 1))} $(CARGO) test --locked
 	@tests/tools/summary
 
 lint: protoc ## Format, clippy and docs, with warnings denied

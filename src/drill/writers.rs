@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the count of all writes is looked at.
 const POLL: Duration = Duration::from_millis(5);
 
-/// How long a writer waits after a failure.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long a client rests after each write: it is there to lose something, and not to keep the machine busy.
+const REST: Duration = Duration::from_millis(30);
 
 /// A write that etcd acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,11 +229,12 @@ impl Writer {
             if let Ok(member) = self.access.member(endpoint, PATIENCE).await {
                 while !stop.is_cancelled() && self.write(&member, number).await {
                     number += 1;
+                    sleep(REST).await;
                 }
                 number += 1;
             }
             if !stop.is_cancelled() {
-                sleep(PAUSE).await;
+                sleep(REST).await;
             }
         }
         self.written
