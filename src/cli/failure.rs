@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::Path;
 
+use etcdrx::certs::explain::{Place, explain};
+use etcdrx::etcd;
 use etcdrx::id::{BackupId, Revision};
 use etcdrx::repository;
 use serde_json::{Value, json};
@@ -72,11 +74,13 @@ impl Failure {
             is_of_repository |= cause.is::<repository::Error>();
             next = cause.source();
         }
-        Self {
+        let mut failure = Self {
             causes,
             is_of_repository,
             ..Self::plain(exit, error.to_string(), hint)
-        }
+        };
+        failure.hints.extend(fixes(error));
+        failure
     }
 
     fn plain(exit: Exit, message: impl Into<String>, hint: &str) -> Self {
@@ -333,4 +337,21 @@ impl Failure {
 fn lines(failures: &[(String, Failure)]) -> Vec<String> {
     let line = |(name, failure): &(String, Failure)| format!("{name}: {}", failure.one_line());
     failures.iter().map(line).collect()
+}
+
+/// What to do about certificates that keep us from a member, as `certs explain` says it.
+fn fixes(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(refused) = error.downcast_ref::<etcd::Error>()
+            && refused.is_tls()
+        {
+            let explained = explain(&refused.to_string()).into_iter();
+            let ours = |places: &[Place]| places.is_empty() || places.contains(&Place::Client);
+            let ours = explained.filter(|one| ours(&one.places));
+            return ours.map(|one| one.fix).collect();
+        }
+        next = error.source();
+    }
+    Vec::new()
 }

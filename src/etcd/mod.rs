@@ -142,6 +142,16 @@ impl Error {
         matches!(self, Self::WrongPassword { .. } | Self::NotAllowed { .. })
     }
 
+    /// Whether certificates or the use of TLS keep us from a member, and not the network or the server.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Unreachable { diagnosis, .. } => diagnosis.is_tls(),
+            Self::NoneReachable { by_tls, .. } => *by_tls,
+            _ => false,
+        }
+    }
+
     /// Says that no endpoint gave an answer.
     ///
     /// Where one gave the answer that we may not ask, that is the error: it says more than those that are dead.
@@ -151,9 +161,7 @@ impl Error {
             return errors.swap_remove(index);
         }
         Self::NoneReachable {
-            by_tls: errors.iter().any(
-                |error| matches!(error, Self::Unreachable { diagnosis, .. } if diagnosis.is_tls()),
-            ),
+            by_tls: errors.iter().any(Self::is_tls),
             reasons: errors.iter().map(ToString::to_string).collect(),
         }
     }

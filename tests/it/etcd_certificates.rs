@@ -32,22 +32,36 @@ async fn every_etcd_gets_its_refusal_explained() {
                 we_are_refused,
                 "it wants a client certificate, and none is configured (`cert` and `key`)",
                 "hint: at least one endpoint fails for TLS, not for the network",
+                "hint: Give --cert and --key (etcdctl), or `cert` and `key` (etcdrx).",
             ],
         );
         assert_ends(
             &foreign,
             5,
-            &[we_are_refused, "root-foreign.crt", "--trusted-ca-file"],
+            &[
+                we_are_refused,
+                "root-foreign.crt",
+                "--trusted-ca-file",
+                "hint: ",
+            ],
         );
         assert_ends(
             &expired,
             5,
-            &[we_are_refused, "root-expired.crt expired at 20"],
+            &[
+                we_are_refused,
+                "root-expired.crt expired at 20",
+                "hint: Renew the certificate",
+            ],
         );
         assert_ends(
             &for_servers,
             5,
-            &[we_are_refused, "its extended key usage lacks clientAuth"],
+            &[
+                we_are_refused,
+                "its extended key usage lacks clientAuth",
+                "issue the certificate again with clientAuth",
+            ],
         );
         workplace.assert_holds_only_whole_backups(0);
     }
@@ -69,6 +83,7 @@ async fn every_etcd_is_refused_by_a_wrong_authority() {
             &[
                 "we refuse its certificate",
                 "signed by an authority that is not in our CA file",
+                "hint: Give the connecting side the CA file that belongs to this server",
             ],
         );
     }
@@ -81,19 +96,25 @@ async fn a_server_certificate_that_we_refuse_is_explained() {
     let elsewhere = Leaf::server("etcd-1").names(&["etcd-1.internal"]);
     let not_yet_ours = pki.directory().join("elsewhere");
     let bad = [
-        (pki.expired_server("etcd-1"), "it expired at 20"),
+        (
+            pki.expired_server("etcd-1"),
+            "it expired at 20",
+            "Renew what has expired",
+        ),
         (
             pki.issue(&elsewhere, &not_yet_ours),
             "it is not valid for `127.0.0.1`",
+            "Issue the certificate again with this name",
         ),
         (
             pki.client("etcd-1"),
             "it is not a server certificate: its extended key usage lacks serverAuth",
+            "serverAuth and clientAuth",
         ),
     ];
     let workplace = Workplace::of(&cluster);
 
-    for (identity, why) in bad {
+    for (identity, why, fix) in bad {
         // etcd reads its certificate at every handshake, from the files that it was started with.
         let flags = cluster.members[0].arguments();
         flags.push(format!("--cert-file={}", identity.cert.display()));
@@ -102,7 +123,7 @@ async fn a_server_certificate_that_we_refuse_is_explained() {
         cluster.members[0].start();
         let refused = once_it_listens(&workplace);
 
-        assert_ends(&refused, 5, &["we refuse its certificate", why]);
+        assert_ends(&refused, 5, &["we refuse its certificate", why, fix]);
     }
 }
 
