@@ -7,8 +7,6 @@ use etcdrx::recovery::{Observation, look as library};
 
 use super::context::now;
 
-pub(super) use etcdrx::recovery::look::backups;
-
 /// The nodes' URLs are endpoints enough: etcdctl's default is none of the cluster's where they are known.
 pub(super) fn with_node_endpoints(mut config: Config) -> Config {
     let is_default = config.cluster.endpoints == [DEFAULT_ENDPOINT];

@@ -12,9 +12,10 @@ use crate::config;
 use crate::id::Revision;
 use crate::manifest::Finding;
 use crate::recovery::choices::Choices;
+use crate::recovery::copies::look_for;
 use crate::recovery::execute::{self, Operator};
 use crate::recovery::judge::{Condition, Diagnosis, judge};
-use crate::recovery::look::{backups, look_settled};
+use crate::recovery::look::look_settled;
 use crate::recovery::observation::Class;
 use crate::recovery::observe::PATIENT_LIMIT;
 use crate::recovery::plan::{Plan, Situation, plan};
@@ -230,12 +231,12 @@ async fn carry_out(
     let config = site.config();
     let cluster = config.cluster.folder();
     let cluster = cluster.map_err(|source| Error::Name { source })?;
-    let backups = backups(config).await.and_then(Result::ok);
+    let backups = look_for(config).await;
     let request = execute::Request {
         cluster: &cluster,
         nodes: &config.nodes,
         access: site.access(),
-        backups: backups.as_ref().map(|(folder, catalog)| (folder, catalog)),
+        backups: &backups,
         state_dir: &site.directory().join("state"),
         operator: &Approving,
         progress: setting.progress,

@@ -1,7 +1,6 @@
 //! A look at a whole cluster by its configuration: its members, its nodes, its backups, all at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -9,23 +8,19 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use super::actions;
+use super::copies::look_for;
 use super::judge::{Condition, judge};
 use super::observation::Observation;
-use super::observe::{self, MARGIN, Nodes, observe};
-use crate::catalog::Catalog;
-use crate::config::{self, Config, Node, Reach};
+use super::observe::{self, Backups, MARGIN, Nodes, observe};
+use crate::config::{Config, Node, Reach};
 use crate::etcd::Access;
 use crate::host::Host;
-use crate::keys::Keys;
 use crate::node::{Answer, Inspected};
 use crate::progress::told;
-use crate::repository::{Error as RepositoryError, Folder, Mode, Repository};
 use crate::verify::locked;
 
 /// How long an election may take: three of etcd's largest usual election timeouts.
 pub(super) const ELECTION: Duration = Duration::from_secs(15);
-/// How long a repository may take to answer where there is another one.
-const MOMENT: Duration = Duration::from_secs(2);
 /// How long to rest between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,12 +38,14 @@ pub async fn look(
         limit,
     };
     let backups = async {
-        match backups(config).await? {
-            Ok((folder, catalog)) => {
-                let locked = locked(&folder, &catalog).await;
-                Some(Ok((catalog, locked)))
-            }
-            Err(why) => Some(Err(why)),
+        let copies = look_for(config).await;
+        let opened = copies.answered.into_iter().map(async |(folder, catalog)| {
+            let locked = locked(&folder, &catalog).await;
+            (catalog, locked)
+        });
+        Backups {
+            catalogs: join_all(opened).await,
+            unseen: copies.unseen,
         }
     };
     let hosts = BTreeMap::new();
@@ -78,52 +75,6 @@ pub async fn look_settled(
         }
         sleep(PAUSE).await;
     }
-}
-
-/// The backups of the cluster in the first repository that answers; `None` where there is none to look at.
-///
-/// The order of the configuration decides, so that two looks see the same backups. All but the last have a moment each.
-pub async fn backups(config: &Config) -> Option<Result<(Folder, Catalog), String>> {
-    let all = config.repositories.all();
-    let mut failures = Vec::new();
-    for (index, settings) in all.iter().enumerate() {
-        let load = backups_in(config, settings);
-        let loaded = match index + 1 < all.len() {
-            true => timeout(MOMENT, load).await.unwrap_or_else(|_| {
-                Some(Err(format!(
-                    "no answer within {}",
-                    humantime::format_duration(MOMENT)
-                )))
-            }),
-            false => load.await,
-        };
-        let why = match loaded {
-            Some(Err(why)) if all.len() > 1 => why,
-            other => return other,
-        };
-        let name = settings.name.as_deref().unwrap_or_default();
-        tracing::warn!(why, "nobody could look at the backups in {name}");
-        failures.push(format!("{name}: {why}"));
-    }
-    Some(Err(failures.join("; ")))
-}
-
-async fn backups_in(
-    config: &Config,
-    settings: &config::Repository,
-) -> Option<Result<(Folder, Catalog), String>> {
-    let load = async {
-        let name = config.cluster.folder().map_err(|error| told(&error))?;
-        let repository = match Repository::open(settings, Mode::Existing) {
-            Err(RepositoryError::NotConfigured) => return Ok(None),
-            repository => repository.map_err(|error| told(&error))?,
-        };
-        let keys = Keys::open(&config.encryption).map_err(|error| told(&error))?;
-        let folder = repository.folder(&name, Arc::new(keys));
-        let catalog = Catalog::load(&folder).await.map_err(|error| told(&error))?;
-        Ok(Some((folder, catalog)))
-    };
-    load.await.transpose()
 }
 
 /// Inspects every node that a program gets to, each within a time of its own; `open` has the ways there that are open already.

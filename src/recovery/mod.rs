@@ -2,6 +2,7 @@
 
 mod actions;
 pub mod choices;
+pub mod copies;
 pub mod directory;
 pub mod execute;
 pub mod invariants;

@@ -93,6 +93,7 @@ mod node_systemd;
 mod packaging;
 mod recover_afterlife;
 mod recover_by_hand;
+mod recover_copies;
 mod recover_in_place;
 mod recover_invariants;
 mod recover_refusals;

@@ -9,6 +9,7 @@ use etcdrx::config::{Config, Layers};
 use etcdrx::progress::Silent;
 use etcdrx::recovery::Scenario;
 use etcdrx::recovery::choices::Choices;
+use etcdrx::recovery::copies::Copies;
 use etcdrx::recovery::execute::{self, Operator};
 use etcdrx::recovery::look::look_settled;
 use etcdrx::recovery::observe::PATIENT_LIMIT;
@@ -110,7 +111,7 @@ impl Desk<'_> {
             cluster: &self.config.cluster.folder().unwrap(),
             nodes: &self.config.nodes,
             access: self.scene.site.access(),
-            backups: None,
+            backups: &Copies::default(),
             state_dir: &self.scene.state(),
             operator: self.typist,
             progress: &Silent,

@@ -7,17 +7,16 @@ mod text;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use etcdrx::catalog::Catalog;
 use etcdrx::config::Config;
 use etcdrx::etcd::Access;
 use etcdrx::id::ClusterName;
 use etcdrx::recovery::Scenario;
+use etcdrx::recovery::copies::{Copies, look_for};
 use etcdrx::recovery::execute::{Request, recover, resume};
 use etcdrx::recovery::judge::judge;
 use etcdrx::recovery::plan::{Plan, Situation, plan};
 use etcdrx::recovery::playbook::{Playbook, Way};
 use etcdrx::recovery::report::Recovered;
-use etcdrx::repository::Folder;
 use serde_json::json;
 
 use super::Outcome;
@@ -122,7 +121,7 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
     let setup = set_up(context, args)?;
     if let Some(run) = &args.resume {
         let backups = backups(context, &setup).await;
-        let request = request(context, &setup, backups.as_ref());
+        let request = request(context, &setup, &backups);
         let recovered = resume(&request, run).await?;
         return Ok(report(context, &recovered));
     }
@@ -151,7 +150,7 @@ pub(super) async fn run(context: &Context<'_>, args: &RecoverArgs) -> Outcome {
     }
     approve::approve(context, args, &planned)?;
     let backups = backups(context, &setup).await;
-    let request = request(context, &setup, backups.as_ref());
+    let request = request(context, &setup, &backups);
     let recovered = recover(&request, &choices, &planned).await?;
     Ok(report(context, &recovered))
 }
@@ -167,26 +166,22 @@ fn set_up(context: &Context<'_>, args: &RecoverArgs) -> Result<Setup, Failure> {
     })
 }
 
-/// The backups, where they can be read: without them a cluster can still be brought back from what its members have.
-async fn backups(context: &Context<'_>, setup: &Setup) -> Option<(Folder, Catalog)> {
-    let opened = look::backups(&setup.config).await?;
-    let warn = |why: &String| {
-        let warning = format!("no backup can be used: {why}");
+/// The backups, wherever they can be read: without them a cluster can still be brought back from what its members have.
+async fn backups(context: &Context<'_>, setup: &Setup) -> Copies {
+    let copies = look_for(&setup.config).await;
+    for why in &copies.unseen {
+        let warning = format!("nobody could look at the backups: {why}");
         context.screen.warn(&warning);
-    };
-    opened.inspect_err(warn).ok()
+    }
+    copies
 }
 
-fn request<'a>(
-    context: &'a Context<'_>,
-    setup: &'a Setup,
-    backups: Option<&'a (Folder, Catalog)>,
-) -> Request<'a> {
+fn request<'a>(context: &'a Context<'_>, setup: &'a Setup, backups: &'a Copies) -> Request<'a> {
     Request {
         cluster: &setup.cluster,
         nodes: &setup.config.nodes,
         access: &setup.access,
-        backups: backups.map(|(folder, catalog)| (folder, catalog)),
+        backups,
         state_dir: &setup.state_dir,
         operator: context.screen,
         progress: context.screen,

@@ -19,15 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::run::{Outcome, Recovery};
 use super::choices::Choices;
+use super::copies::Copies;
 use super::journal::{self, Entry, Journals, Line};
 use super::plan::Plan;
 use super::report::Recovered;
-use crate::catalog::Catalog;
 use crate::config::Node;
 use crate::etcd::{self, Access};
 use crate::id::ClusterName;
 use crate::progress::Progress;
-use crate::repository::Folder;
 use crate::{codec, fetch, host};
 
 /// Why a recovery stopped.
@@ -135,8 +134,8 @@ pub struct Request<'a> {
     pub nodes: &'a [Node],
     /// The way to the members.
     pub access: &'a Access,
-    /// The backups, where they can be read.
-    pub backups: Option<(&'a Folder, &'a Catalog)>,
+    /// The backups, wherever they can be read.
+    pub backups: &'a Copies,
     /// Where journals and snapshots are kept.
     pub state_dir: &'a Path,
     /// Whom to ask.

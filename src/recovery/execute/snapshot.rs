@@ -1,6 +1,7 @@
 //! The steps that get the data, prove them, and bring them to the nodes.
 
 use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -13,8 +14,10 @@ use crate::codec::Sha256;
 use crate::datadir::membership::Membership;
 use crate::fetch::fetch_to_file;
 use crate::host::{self, Host};
+use crate::id::BackupId;
 use crate::node::Answer;
 use crate::partial::Partial;
+use crate::progress::{Event, told};
 use crate::recovery::actions;
 use crate::recovery::learned::{Learned, Snapshot};
 use crate::recovery::plan::{Source, Step};
@@ -63,18 +66,7 @@ impl Recovery<'_> {
         let path = self.snapshot_path();
         let what = match &self.plan.source {
             Some(Source::Backup { id, .. }) => {
-                let found = self.request.backups.and_then(|(folder, catalog)| {
-                    let mut backups = catalog.backups.iter();
-                    Some((folder, backups.find(|backup| backup.id() == id)?))
-                });
-                let (folder, backup) = found.ok_or_else(|| Failure::Unexpected {
-                    what: format!("the backup {id} is not in the repository any more"),
-                })?;
-                // What a killed run left of it is not trusted.
-                remove(&path)?;
-                fetch_to_file(folder, backup, &path, self.request.progress)
-                    .await
-                    .map_err(|source| Failure::Fetch { source })?;
+                self.fetch_any_copy(id, &path).await?;
                 format!("the backup {id}")
             }
             Some(Source::File { path: from, .. }) => {
@@ -93,6 +85,27 @@ impl Recovery<'_> {
         };
         let snapshot = proven(&path, false)?;
         Ok(Self::got(snapshot, &what))
+    }
+
+    /// Fetches a backup from the first repository that gives it whole.
+    async fn fetch_any_copy(&self, id: &BackupId, path: &Path) -> Result<(), Failure> {
+        let mut failure = Failure::Unexpected {
+            what: format!("the backup {id} is not in the repository any more"),
+        };
+        for (folder, backup) in self.request.backups.of(id) {
+            // What a killed run left of it is not trusted.
+            remove(path)?;
+            match fetch_to_file(folder, backup, path, self.request.progress).await {
+                Ok(()) => return Ok(()),
+                Err(source) => {
+                    let label = folder.repository().label();
+                    let warning = format!("{label}: {}", told(&source));
+                    self.request.progress.event(Event::Warning(warning));
+                    failure = Failure::Fetch { source };
+                }
+            }
+        }
+        Err(failure)
     }
 
     /// Has a node take the data out of its own directory, and brings them here.

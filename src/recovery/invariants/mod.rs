@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::observation::Alarm;
-use super::observe::{self, Nodes, observe};
+use super::observe::{self, Backups, Nodes, observe};
 use super::plan::PlannedMember;
 use crate::config::Node;
 use crate::etcd::Access;
@@ -84,7 +84,7 @@ pub async fn check(request: &Request<'_>, nodes: impl Future<Output = Nodes>) ->
         now: request.now,
         limit: LIMIT,
     };
-    let observation = observe(&look, nodes, async { None }).await;
+    let observation = observe(&look, nodes, async { Backups::default() }).await;
     let mut all = seen::invariants(request.expected, &observation);
     all.extend(nodes::invariants(request.expected, &observation));
     all.extend(live::invariants(request, &observation).await);

@@ -57,12 +57,12 @@ pub struct Request<'a> {
 
 /// Looks once at everything, all at the same time.
 ///
-/// `nodes` inspects the nodes of the configuration, `backups` loads the catalog; both are given up at the limit. `None` for the
-/// backups is a cluster without a repository. No password is shown where etcd answers without one: a log-in takes a quorum.
+/// `nodes` inspects the nodes of the configuration, `backups` loads the catalogs; both are given up at the limit.
+/// No password is shown where etcd answers without one: a log-in takes a quorum.
 pub async fn observe(
     request: &Request<'_>,
     nodes: impl Future<Output = Nodes>,
-    backups: impl Future<Output = Option<Result<Backups, String>>>,
+    backups: impl Future<Output = Backups>,
 ) -> Observation {
     let began = Instant::now();
     let (tell, told) = oneshot::channel();
@@ -89,10 +89,13 @@ pub async fn observe(
     let picture = merge::merge(&gathered, request.nodes, &nodes);
     let (backups, mut findings) = match catalog {
         Ok(catalog) => backups::told(catalog),
-        Err(_) => backups::told(Some(Err(format!(
-            "the repository did not answer within {}",
-            humantime::format_duration(request.limit)
-        )))),
+        Err(_) => backups::told(Backups {
+            catalogs: Vec::new(),
+            unseen: vec![format!(
+                "the repository did not answer within {}",
+                humantime::format_duration(request.limit)
+            )],
+        }),
     };
     findings.splice(..0, compared.findings);
     findings.splice(..0, picture.findings);
