@@ -28,7 +28,7 @@ pub enum Error {
     )]
     TooLarge { path: PathBuf },
 
-    /// The archive is not what [`gather`] makes.
+    /// The archive is not what [`gather()`] makes.
     #[error("the archive of attachments cannot be read")]
     Archive { source: io::Error },
 

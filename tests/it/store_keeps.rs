@@ -82,3 +82,27 @@ async fn what_is_pruned_from_a_bucket_with_versions_is_said_to_be_hidden() {
     checksum.run(["backup"]).success();
     checksum.run(["verify", "--all"]).success();
 }
+
+#[tokio::test]
+async fn what_is_held_stays_until_its_hold_ends() {
+    require!("minio");
+    let (store, cluster) = (Store::minio().await, small_cluster().await);
+    store.create_bucket_with_holds("held").await;
+    let workplace = Workplace::new();
+    let etcdrx = keep_one_in(&workplace, &cluster, &store, "held");
+    let ids = two_backups(&etcdrx);
+    let data = format!("clusters/{FOLDER}/{}/snapshot.db.zst", ids[0]);
+
+    store.hold("held", &data, true).await;
+    let held = etcdrx.run(["prune", "--yes"]).success().stdout;
+    store.hold("held", &data, false).await;
+    let free = etcdrx.run(["prune", "--yes"]).success().stdout;
+
+    let kept = format!(
+        "keep    {}  held by the store until its legal hold ends",
+        ids[0]
+    );
+    assert!(held.contains(&kept), "{held}");
+    assert!(free.contains("1 kept, 1 removed"), "{free}");
+    assert_eq!(listed(&etcdrx), [ids[1].clone()]);
+}

@@ -249,6 +249,54 @@ async fn a_signal_while_one_is_slow_takes_nothing_from_the_one_that_has_the_back
 }
 
 #[tokio::test]
+async fn a_copy_that_is_interrupted_leaves_nothing_and_is_made_by_the_next() {
+    require!("minio");
+    let (store, cluster) = (Store::minio().await, large_cluster().await);
+    let workplace = Workplace::new();
+    let proxy = Proxy::to(store.address());
+    let far = bucket(&workplace, &store, &proxy.url("http"));
+    let etcdrx = near_and(&far, &workplace, &cluster);
+    etcdrx.run(["backup", "--repository", "near"]).success();
+
+    proxy.inject(Fault::StallAfter(Direction::ToServer, 6_000_000));
+    let mut running = etcdrx.spawn(["copy", "--from", "near", "--to", "far"]);
+    wait_until(|| !uploads_in_minio(&store).is_empty());
+    running.signal(Signal::SIGINT);
+    proxy.heal();
+    proxy.cut();
+    let interrupted = running.wait(Duration::from_mins(1));
+
+    assert_ends(&interrupted, 130, &["interrupted"]);
+    workplace_holds(&etcdrx, "far", 0);
+    assert_eq!(uploads_in_minio(&store), [""; 0]);
+    assert_eq!(copy(&etcdrx)["copied"].as_array().unwrap().len(), 1);
+    etcdrx.run(["verify", "--repository", "far"]).success();
+}
+
+#[tokio::test]
+async fn two_buckets_of_two_stores_each_get_the_backup_with_their_own_credentials() {
+    require!("minio");
+    let cluster = large_cluster().await;
+    let (one, other) = (Store::minio().await, Store::minio().await);
+    let (here, there) = (Workplace::new(), Workplace::new());
+    let table = |workplace: &Workplace, store: &Store| {
+        bucket(workplace, store, &format!("http://{}", store.address()))
+    };
+    let settings = here.settings(&cluster);
+    let (near, far) = (table(&here, &one), table(&there, &other));
+    here.configure(&settings.repositories(&[("near", &near), ("far", &far)]));
+    let etcdrx = here.etcdrx();
+
+    etcdrx.run(["backup"]).success();
+    let verified = etcdrx.run(["verify", "--all", "--json"]).success().json();
+
+    assert_eq!(verified["backups"].as_array().map(Vec::len), Some(2));
+    for name in ["near", "far"] {
+        workplace_holds(&etcdrx, name, 1);
+    }
+}
+
+#[tokio::test]
 async fn copy_refuses_what_is_damaged_and_brings_the_others() {
     let cluster = small_cluster().await;
     let workplace = Workplace::new();

@@ -4,6 +4,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
 use serde_json::json;
 
@@ -92,13 +95,28 @@ impl Store {
 
     /// Makes another bucket, which locks every object for a day: `COMPLIANCE` or `GOVERNANCE`.
     pub(crate) async fn create_locked_bucket(&self, name: &str, mode: &str) {
-        let with_locks = [("x-amz-bucket-object-lock-enabled", "true".to_owned())];
+        self.create_bucket_with_holds(name).await;
         let configuration = format!(
             "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>{mode}</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>"
         );
-        self.ask("PUT", name, &with_locks, "").await;
         self.ask("PUT", &format!("{name}?object-lock="), &[], &configuration)
             .await;
+    }
+
+    /// Creates a bucket in which single objects can be held; MinIO only.
+    pub(crate) async fn create_bucket_with_holds(&self, name: &str) {
+        let with_locks = [("x-amz-bucket-object-lock-enabled", "true".to_owned())];
+        self.ask("PUT", name, &with_locks, "").await;
+    }
+
+    /// Puts a legal hold on an object, or ends it.
+    pub(crate) async fn hold(&self, bucket: &str, key: &str, is_held: bool) {
+        let status = if is_held { "ON" } else { "OFF" };
+        let body = format!("<LegalHold><Status>{status}</Status></LegalHold>");
+        let sha256 = digest::digest(&digest::SHA256, body.as_bytes());
+        let checksum = [("x-amz-checksum-sha256", BASE64_STANDARD.encode(sha256))];
+        let target = format!("{bucket}/{key}?legal-hold=");
+        self.ask("PUT", &target, &checksum, &body).await;
     }
 
     /// The keys of all objects that a bucket keeps, old versions and hidden ones too.
