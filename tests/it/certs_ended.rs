@@ -8,15 +8,19 @@ use tokio::time::{sleep, timeout};
 
 use crate::certs_boot::replace_certificates;
 use crate::certs_generate::certificate;
-use crate::scratch::{Cluster, require_etcd};
+use crate::certs_setup::on_every_etcd;
+use crate::scratch::{Cluster, EtcdRelease};
 use crate::setup::etcdrx;
 
 /// So long are the authorities valid: long enough for a cluster to start on a busy machine.
 const LIFE: &str = "20s";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_whose_authorities_have_ended_comes_back_with_the_keys_that_it_has() {
-    let mut cluster = Cluster::of(&require_etcd!("3.6"))
+on_every_etcd!(a_cluster_whose_authorities_have_ended_comes_back_with_the_keys_that_it_has);
+
+async fn a_cluster_whose_authorities_have_ended_comes_back_with_the_keys_that_it_has(
+    etcd: &EtcdRelease,
+) {
+    let mut cluster = Cluster::of(etcd)
         .members(3)
         .tls()
         .start_after(|cluster| replace_certificates(cluster, &["--ca-validity", LIFE]))

@@ -13,6 +13,7 @@ use etcdrx::etcd::probe::{Port, Reception, knock};
 
 use crate::certs_boot::replace_certificates;
 use crate::certs_generate::certificate;
+use crate::certs_setup::on_every_etcd;
 use crate::scratch::tools::EtcdRelease;
 use crate::scratch::{Cluster, Output, require_etcd};
 use crate::setup::{assert_ends, etcdrx};
@@ -117,10 +118,11 @@ fn expire(cluster: &Cluster, authority: &str, kind: Kind, path: &str) {
     .unwrap();
 }
 
+on_every_etcd!(a_cluster_whose_certificates_all_ended_comes_back_without_a_restart);
+
 /// Every certificate of a running cluster has ended: no connection can be made. New files, and everybody is back at once.
-#[tokio::test]
-async fn a_cluster_whose_certificates_all_ended_comes_back_without_a_restart() {
-    let cluster = Cluster::of(&require_etcd!("3.6"))
+async fn a_cluster_whose_certificates_all_ended_comes_back_without_a_restart(etcd: &EtcdRelease) {
+    let cluster = Cluster::of(etcd)
         .members(3)
         .tls()
         .start_after(|cluster| replace_certificates(cluster, &[]))

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::certs_boot::{self, replace_certificates};
 use crate::certs_generate::certificate;
+use crate::certs_setup::on_every_etcd;
 use crate::scratch::tools::EtcdRelease;
 use crate::scratch::{Cluster, Etcdrx, Output, require_etcd};
 use crate::setup::{Workplace, assert_ends};
@@ -316,9 +317,10 @@ async fn a_rotation_can_be_given_up_after_certificates_were_issued() {
     assert!(!bench.pki().join("private/ca-next.key").exists());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn certificates_are_renewed_under_writes_without_a_restart() {
-    let bench = Bench::of(&require_etcd!("3.6")).await;
+on_every_etcd!(certificates_are_renewed_under_writes_without_a_restart);
+
+async fn certificates_are_renewed_under_writes_without_a_restart(etcd: &EtcdRelease) {
+    let bench = Bench::of(etcd).await;
     let writer = Writer::start(&bench.cluster);
     let before = certificate(&bench.pki().join("etcd-1/server.crt"));
 

@@ -19,22 +19,22 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 macro_rules! on_every_etcd {
     ($($case:ident)*) => {$(
         mod $case {
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_3_4() {
                 super::$case(&crate::scratch::require_etcd!("3.4")).await;
             }
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_3_5() {
                 super::$case(&crate::scratch::require_etcd!("3.5")).await;
             }
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_3_6() {
                 super::$case(&crate::scratch::require_etcd!("3.6")).await;
             }
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_3_7() {
                 super::$case(&crate::scratch::require_etcd!("3.7")).await;
             }

@@ -151,7 +151,8 @@ async fn goes(cell: Cell<'_>, source: &Source, target: &EtcdRelease) {
         .unwrap();
     assert_eq!(put.header().unwrap().revision(), source.truth.revision + 1);
     cluster.put_many("written/", 20, 50).await;
-    client.delete("many/00000001", None).await.unwrap();
+    let deleted = client.delete("many/00000001", None).await.unwrap();
+    wait_until_at(&cluster, 0, deleted.header().unwrap().revision()).await;
     let written = Truth::of(&mut cluster.member_client(0).await, None).await;
     for index in 0..cell.members {
         wait_until_at(&cluster, index, written.revision).await;
