@@ -44,10 +44,14 @@ pub fn gather(paths: &[PathBuf]) -> Result<Gathered, Error> {
     }
     gathering.judge_links(paths);
     let archive = gathering.archive.into_inner();
-    Ok(Gathered {
-        archive: archive.expect("memory takes everything"),
-        ..gathering.gathered
-    })
+    let archive = archive.expect("memory takes everything");
+    match paths.last() {
+        Some(path) if archive.len() as u64 > MOST_ARCHIVE_BYTES => Err(too_large(path)),
+        _ => Ok(Gathered {
+            archive,
+            ..gathering.gathered
+        }),
+    }
 }
 
 struct Gathering {
@@ -60,6 +64,10 @@ struct Gathering {
 impl Gathering {
     /// Adds what lies at `path`; of paths that overlap, everything once.
     fn add(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Error> {
+        // Directories and empty files have no size, and take room all the same.
+        if self.archive.get_ref().len() as u64 > MOST_ARCHIVE_BYTES {
+            return Err(too_large(path));
+        }
         if !self.seen.insert(path.to_owned()) {
             return Ok(());
         }
@@ -82,10 +90,7 @@ impl Gathering {
         if let Err(error) = added {
             self.unread(path, &error);
         }
-        match self.archive.get_ref().len() as u64 > MOST_ARCHIVE_BYTES {
-            true => Err(too_large(path)),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     fn add_directory(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Error> {

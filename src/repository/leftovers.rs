@@ -11,7 +11,7 @@ use super::folder::Folder;
 use super::lock::LockRecord;
 use super::open::Large;
 use crate::id::BackupId;
-use crate::manifest::{DATA, ENCRYPTED_DATA, MANIFEST};
+use crate::manifest::{ATTACHMENTS, DATA, ENCRYPTED_DATA, MANIFEST};
 
 /// A temporary file that an interrupted write left in a `file://` repository; no listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Folder {
         let Some(bucket) = &self.repository.bucket else {
             return Ok(());
         };
-        for name in [DATA, ENCRYPTED_DATA] {
+        for name in [DATA, ENCRYPTED_DATA, ATTACHMENTS] {
             let key = format!("{backup}/{name}");
             match bucket.unfinished(&self.path(&key)).await {
                 Ok(ids) => {

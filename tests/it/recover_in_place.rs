@@ -9,6 +9,7 @@ use etcdrx::id::Revision;
 use etcdrx::recovery::Scenario;
 use etcdrx::recovery::playbook::Playbook;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::recover_setup::{Scene, names};
 use crate::scratch::tools;
@@ -112,6 +113,8 @@ async fn it_is_refused_where_a_quorum_lives_or_there_is_no_directory() {
 async fn where_data_of_before_are_left_nobody_is_made_the_only_member() {
     let scene = Scene::of(&tools::newest_etcd(), 3, false).await;
     scene.write("k", 5).await;
+    // A database is written every tenth of a second; one that was killed before that knows of no members.
+    sleep(Duration::from_secs(1)).await;
     scene.lose(&[0, 2], true).await;
     scene.lose(&[1], false).await;
     let member = |index: usize| scene.site.members[index].data_dir().join("member");
