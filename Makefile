@@ -26,7 +26,7 @@ tools: ## Get the real servers that the tests run against, into .tools
 # Tests wait for servers much of the time: one more of them than there are cores.
 test: tools ## Run every test, against every real server that this machine can have
 	@rm -f .tools/skipped
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) + 1))} $(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) + 1))} CARGO=$(CARGO) tests/tools/suite
 	@tests/tools/summary
 
 lint: protoc ## Format, clippy and docs, with warnings denied
