@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, timeout_at};
 
 use super::{Error, Request, Taken};
 use crate::manifest::{Finding, Manifest};
 use crate::progress::{Event, Progress, told};
-use crate::repository::{Folder, Lock, LockRecord, Upload};
+use crate::repository::{Folder, Lock, LockRecord, Upload, together};
 
 /// A part of an upload that is tried a second time makes a store slow, not silent.
 const TRIES: u32 = 2;
@@ -54,52 +51,24 @@ impl<'a> Places<'a> {
         self.all.iter().any(|place| place.outcome.is_none())
     }
 
-    /// Does the same in all that are left, at once; whoever fails drops out.
-    ///
-    /// As soon as one is done, the others have so much time as a silent one may cost: it must not take the backup from
-    /// them. Where all are slow, nobody is hurried.
+    /// Does the same in all that are left, at once; whoever fails drops out, and so does who is silent while another one is done: it must
+    /// not take the backup from the others.
     pub(super) async fn in_all<T>(
         &mut self,
         work: impl AsyncFn(&mut Place<'a>) -> Result<T, Error>,
     ) -> Vec<T> {
+        let after = self.grace;
         let left = self.all.iter_mut().enumerate();
-        let left = left.filter(|(_, place)| place.outcome.is_none());
-        let work = &work;
-        let mut open: FuturesUnordered<_> = left
-            .map(|(index, place)| async move { (index, work(place).await) })
-            .collect();
-        let mut waiting: Vec<usize> = Vec::new();
-        let (mut done, mut failed) = (Vec::new(), Vec::new());
-        let mut end: Option<Instant> = None;
-        loop {
-            let next = match end {
-                None => open.next().await,
-                Some(end) => match timeout_at(end, open.next()).await {
-                    Ok(next) => next,
-                    Err(_) => break,
-                },
-            };
-            match next {
-                None => break,
-                Some((index, Ok(result))) => {
-                    end.get_or_insert_with(|| Instant::now() + self.grace);
-                    waiting.push(index);
-                    done.push(result);
-                }
-                Some((index, Err(error))) => {
-                    waiting.push(index);
-                    failed.push((index, error));
-                }
+        let (indexes, places): (Vec<usize>, Vec<_>) =
+            left.filter(|(_, place)| place.outcome.is_none()).unzip();
+        let ended = together(places.into_iter().map(|place| work(place)), |_| after).await;
+        let mut done = Vec::new();
+        for (index, ended) in indexes.into_iter().zip(ended) {
+            match ended {
+                Some(Ok(result)) => done.push(result),
+                Some(Err(error)) => self.drop_out(index, error),
+                None => self.drop_out(index, Error::Silent { after }),
             }
-        }
-        drop(open);
-        let late = self.all.iter().enumerate();
-        let late =
-            late.filter(|(index, place)| place.outcome.is_none() && !waiting.contains(index));
-        let silent = |index| (index, Error::Silent { after: self.grace });
-        failed.extend(late.map(|(index, _)| silent(index)).collect::<Vec<_>>());
-        for (index, error) in failed {
-            self.drop_out(index, error);
         }
         done
     }

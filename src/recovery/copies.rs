@@ -1,18 +1,14 @@
 //! A cluster's backups in every repository that answers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use tokio::time::timeout;
+use std::time::Duration;
 
 use crate::catalog::{Backup, Catalog};
 use crate::config::{self, Config};
 use crate::id::BackupId;
 use crate::keys::Keys;
 use crate::progress::told;
-use crate::repository::{Error as RepositoryError, Folder, Mode, Repository};
+use crate::repository::{Error as RepositoryError, Folder, Mode, Repository, together};
 use crate::retention::Health;
 
 /// How much longer than the first a repository may take to answer, at the least.
@@ -46,42 +42,23 @@ impl Copies {
 /// As soon as one has answered, the others have as long again, and two seconds at the least: what is down must not hold up a recovery.
 pub async fn look_for(config: &Config) -> Copies {
     let all = config.repositories.all();
-    let several = all.len() > 1;
-    let began = Instant::now();
-    let mut open: FuturesUnordered<_> = all
-        .iter()
-        .enumerate()
-        .map(|(index, settings)| async move { (index, load(config, settings).await) })
-        .collect();
-    let mut answered = Vec::new();
+    let loads = all.iter().map(|settings| load(config, settings));
+    let ended = together(loads, |took| took.max(MOMENT)).await;
     let mut copies = Copies::default();
-    let mut waiting: Vec<usize> = (0..all.len()).collect();
-    let mut patience = None;
-    let name = |index: usize| match several {
-        true => format!("{}: ", all[index].name.as_deref().unwrap_or_default()),
-        false => String::new(),
-    };
-    loop {
-        let next = match patience {
-            None => open.next().await,
-            Some(patience) => timeout(patience, open.next()).await.unwrap_or_default(),
-        };
-        let Some((index, loaded)) = next else { break };
-        waiting.retain(|other| *other != index);
-        match loaded {
-            Ok(Some(found)) => {
-                patience.get_or_insert_with(|| began.elapsed().max(MOMENT));
-                answered.push((index, found));
+    for (settings, ended) in all.iter().zip(ended) {
+        let why = match ended {
+            Some(Ok(found)) => {
+                copies.answered.extend(found);
+                continue;
             }
-            Ok(None) => {}
-            Err(why) => copies.unseen.push(format!("{}{why}", name(index))),
-        }
+            Some(Err(why)) => why,
+            None => "no answer while another one answered".to_owned(),
+        };
+        copies.unseen.push(match &settings.name {
+            Some(name) if all.len() > 1 => format!("{name}: {why}"),
+            _ => why,
+        });
     }
-    let late = waiting.into_iter();
-    let late = late.map(|index| format!("{}no answer while another one answered", name(index)));
-    copies.unseen.extend(late);
-    answered.sort_by_key(|(index, _)| *index);
-    copies.answered = answered.into_iter().map(|(_, found)| found).collect();
     copies
 }
 

@@ -11,6 +11,7 @@ mod holder;
 mod leftovers;
 mod lock;
 mod open;
+mod together;
 mod upload;
 mod webdav;
 
@@ -29,6 +30,7 @@ pub use holder::Holder;
 pub use leftovers::TemporaryFile;
 pub use lock::{Lock, LockError, LockRecord};
 pub use open::{Mode, Repository};
+pub use together::together;
 pub use upload::Upload;
 
 /// How long a run that failed may take to clean up after itself.
