@@ -309,8 +309,8 @@ async fn bring(
     }
     for object in objects.iter().filter(belongs) {
         let sent = send(request, &object.key, lock, upload).await?;
-        let expected = backup.manifest.stored(object.name());
-        if expected.is_some_and(|expected| sent != expected) {
+        let told = backup.manifest.stored(object.name());
+        if sent != told.unwrap_or((sent.0, object.size_bytes)) {
             let problem = format!("{} is not what the manifest says it is", object.key);
             return Err(damaged(request, id, problem));
         }

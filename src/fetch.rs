@@ -47,6 +47,16 @@ fn first(findings: &[Finding]) -> &str {
     findings.first().map_or("", |finding| &finding.message)
 }
 
+/// Looks before anything is read: nothing is overwritten in the end either.
+fn refuse_existing(path: &Path) -> Result<(), Error> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(Error::Exists {
+            path: path.to_owned(),
+        }),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Writes the snapshot of `backup` to a new file at `path`, mode 0600.
 ///
 /// The file appears only when it is whole and proven: it is written under a temporary name beside, synced, renamed.
@@ -59,11 +69,7 @@ pub async fn fetch_to_file(
     path: &Path,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    if path.symlink_metadata().is_ok() {
-        return Err(Error::Exists {
-            path: path.to_owned(),
-        });
-    }
+    refuse_existing(path)?;
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => Error::Exists {
             path: path.to_owned(),
@@ -106,11 +112,7 @@ pub async fn fetch_attachments(
     directory: &Path,
     as_root: bool,
 ) -> Result<u64, Error> {
-    if directory.symlink_metadata().is_ok() {
-        return Err(Error::Exists {
-            path: directory.to_owned(),
-        });
-    }
+    refuse_existing(directory)?;
     let (files, archive) = read_archive(folder, backup).await?;
     let unpacked = attachments::unpack(&archive, directory, as_root);
     unpacked.map_err(|source| Error::Attachments { source })?;
@@ -128,10 +130,8 @@ pub async fn attachments_to_stream(
 ) -> Result<(), Error> {
     let (_, archive) = read_archive(folder, backup).await?;
     let written = output.write_all(&archive).and_then(|()| output.flush());
-    let source = |source| verify::Error::Output { source };
-    written.map_err(|error| Error::Read {
-        source: source(error),
-    })
+    let written = written.map_err(|source| verify::Error::Output { source });
+    written.map_err(|source| Error::Read { source })
 }
 
 async fn read_archive(folder: &Folder, backup: &Backup) -> Result<(u64, Vec<u8>), Error> {

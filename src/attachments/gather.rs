@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::{Error, MOST_ARCHIVE_BYTES, MOST_BYTES};
@@ -37,9 +37,8 @@ pub fn gather(paths: &[PathBuf]) -> Result<Gathered, Error> {
         links: Vec::new(),
     };
     for path in paths {
-        match fs::metadata(path) {
-            Ok(metadata) => gathering.add(path, &metadata)?,
-            Err(error) => gathering.unread(path, &error),
+        if let Some(metadata) = gathering.read(path, fs::metadata(path)) {
+            gathering.add(path, &metadata)?;
         }
     }
     gathering.judge_links(paths);
@@ -72,70 +71,61 @@ impl Gathering {
             return Ok(());
         }
         let kind = metadata.file_type();
-        let added = if kind.is_dir() {
+        if kind.is_dir() {
             return self.add_directory(path, metadata);
-        } else if kind.is_file() {
-            self.add_file(path, metadata)?
+        }
+        let added = if kind.is_file() {
+            self.add_file(path, metadata)
         } else if kind.is_symlink() {
             self.add_link(path, metadata)
         } else {
-            let message = format!(
-                "{} is neither file, directory nor link, and is not attached",
-                path.display()
-            );
+            let what = format!("{} is neither file, directory nor link", path.display());
+            let message = format!("{what}, and is not attached");
             let finding = Finding::warning("attachment-unread", message);
             self.gathered.findings.push(finding);
-            Ok(())
+            return Ok(());
         };
-        if let Err(error) = added {
-            self.unread(path, &error);
+        match added {
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(too_large(path)),
+            added => {
+                self.read(path, added);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn add_directory(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Error> {
         let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let mut entries = match entries {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.unread(path, &error);
-                return Ok(());
-            }
+        let Some(mut entries) = self.read(path, entries) else {
+            return Ok(());
         };
-        let mut header = header(metadata);
-        if let Err(error) = self.append(&mut header, path, &[]) {
-            self.unread(path, &error);
-        }
+        let added = self.append(header(metadata), path, &[]);
+        self.read(path, added);
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
-            match entry.metadata() {
-                Ok(metadata) => self.add(&entry.path(), &metadata)?,
-                Err(error) => self.unread(&entry.path(), &error),
+            let path = entry.path();
+            if let Some(metadata) = self.read(&path, entry.metadata()) {
+                self.add(&path, &metadata)?;
             }
         }
         Ok(())
     }
 
     /// Reads the file whole before anything of it is written: it may grow or shrink meanwhile.
-    fn add_file(&mut self, path: &Path, metadata: &Metadata) -> Result<io::Result<()>, Error> {
+    fn add_file(&mut self, path: &Path, metadata: &Metadata) -> io::Result<()> {
         let left = MOST_BYTES - self.gathered.size_bytes;
         let mut content = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(left + 1).read_to_end(&mut content));
-        if let Err(error) = read {
-            return Ok(Err(error));
-        }
+        File::open(path)?.take(left + 1).read_to_end(&mut content)?;
         let size_bytes = content.len() as u64;
         if size_bytes > left {
-            return Err(too_large(path));
+            return Err(ErrorKind::FileTooLarge.into());
         }
         let mut header = header(metadata);
         header.set_size(size_bytes);
-        if let Err(error) = self.append(&mut header, path, &content) {
-            return Ok(Err(error));
-        }
+        self.append(header, path, &content)?;
         self.gathered.files += 1;
         self.gathered.size_bytes += size_bytes;
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn add_link(&mut self, path: &Path, metadata: &Metadata) -> io::Result<()> {
@@ -146,14 +136,18 @@ impl Gathering {
         Ok(())
     }
 
-    fn append(&mut self, header: &mut tar::Header, path: &Path, content: &[u8]) -> io::Result<()> {
-        self.archive.append_data(header, name(path), content)
+    fn append(&mut self, mut header: tar::Header, path: &Path, content: &[u8]) -> io::Result<()> {
+        self.archive.append_data(&mut header, name(path), content)
     }
 
-    fn unread(&mut self, path: &Path, error: &io::Error) {
-        let message = format!("cannot attach {}: {}", path.display(), told(error));
-        let finding = Finding::error("attachment-unread", message);
-        self.gathered.findings.push(finding);
+    /// Gives what was read; that something could not be is a finding.
+    fn read<T>(&mut self, path: &Path, read: io::Result<T>) -> Option<T> {
+        let failed = |error: &io::Error| {
+            let message = format!("cannot attach {}: {}", path.display(), told(error));
+            let finding = Finding::error("attachment-unread", message);
+            self.gathered.findings.push(finding);
+        };
+        read.inspect_err(failed).ok()
     }
 
     /// A link is worth as much as what it leads to.

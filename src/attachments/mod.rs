@@ -13,7 +13,7 @@ pub use unpack::{count, unpack};
 
 /// As much as may be attached. Certificates, tokens and manifests have some hundred KiB; what is larger is data, and is backed up by other means.
 pub const MOST_BYTES: u64 = 16 << 20;
-/// No archive of so many bytes is longer: an empty file takes 512 of its own, and a long name three times as many.
+/// As long as the archive of it may be: names, directories and empty files take room, too.
 pub const MOST_ARCHIVE_BYTES: u64 = 4 * MOST_BYTES;
 
 /// Why there is no archive, or nothing comes out of it.

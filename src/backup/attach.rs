@@ -54,14 +54,12 @@ impl Run<'_> {
             self.find(Finding::error("no-attachments", message));
             return;
         }
-        let mut sha256 = Sha256::default();
-        sha256.update(&sealed);
         let told = Attachments {
             object: ATTACHMENTS.to_owned(),
             paths,
             files: gathered.files,
             stored_size_bytes: sealed.len() as u64,
-            stored_sha256: sha256.finish(),
+            stored_sha256: Sha256::of(&sealed),
         };
         let sealed = sealed.into();
         self.attached = Some(Attached { told, sealed });

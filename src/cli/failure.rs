@@ -2,9 +2,10 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::iter;
 use std::path::Path;
 
-use etcdrx::certs::explain::{Place, explain};
+use etcdrx::certs::explain::fixes;
 use etcdrx::etcd;
 use etcdrx::id::{BackupId, Revision};
 use etcdrx::repository;
@@ -79,7 +80,7 @@ impl Failure {
             is_of_repository,
             ..Self::plain(exit, error.to_string(), hint)
         };
-        failure.hints.extend(fixes(error));
+        failure.hints.extend(fixes_of(error));
         failure
     }
 
@@ -340,18 +341,11 @@ fn lines(failures: &[(String, Failure)]) -> Vec<String> {
 }
 
 /// What to do about certificates that keep us from a member, as `certs explain` says it.
-fn fixes(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(refused) = error.downcast_ref::<etcd::Error>()
-            && refused.is_tls()
-        {
-            let explained = explain(&refused.to_string()).into_iter();
-            let ours = |places: &[Place]| places.is_empty() || places.contains(&Place::Client);
-            let ours = explained.filter(|one| ours(&one.places));
-            return ours.map(|one| one.fix).collect();
-        }
-        next = error.source();
-    }
-    Vec::new()
+fn fixes_of(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut chain = iter::successors(Some(error), |&error| error.source());
+    let refused = chain.find_map(|error| {
+        let error = error.downcast_ref::<etcd::Error>()?;
+        error.is_tls().then(|| fixes(&error.to_string()))
+    });
+    refused.unwrap_or_default()
 }

@@ -29,6 +29,14 @@ impl Sha256 {
         self.0.update(bytes);
     }
 
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Digest {
+        let mut sha256 = Self::default();
+        sha256.update(bytes);
+        sha256.finish()
+    }
+
     /// The digest of a whole file.
     ///
     /// # Errors

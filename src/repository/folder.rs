@@ -155,8 +155,16 @@ impl Folder {
     /// # Errors
     /// If it is not there, is not small, or the store fails.
     pub async fn read(&self, key: &str) -> Result<Bytes, Error> {
+        self.read_up_to(key, SMALL_BYTES).await
+    }
+
+    /// Reads an object whole.
+    ///
+    /// # Errors
+    /// If it is not there, has more than `most_bytes`, or the store fails.
+    pub async fn read_up_to(&self, key: &str, most_bytes: u64) -> Result<Bytes, Error> {
         let mut stored = self.open(key).await?;
-        if stored.size_bytes > SMALL_BYTES {
+        if stored.size_bytes > most_bytes {
             return Err(Error::TooLarge {
                 object: self.shown(key),
                 size_bytes: stored.size_bytes,

@@ -1,5 +1,7 @@
 //! Gets a backup's attachments, and holds them against the manifest.
 
+use bytes::Bytes;
+
 use super::{Error, opening};
 use crate::attachments::{MOST_ARCHIVE_BYTES, count};
 use crate::catalog::Backup;
@@ -34,13 +36,7 @@ pub async fn read_attachments(
     let archive = match unseal(&identities, &sealed, MOST_ARCHIVE_BYTES) {
         Ok(archive) => archive,
         // The bytes are whole: they are for somebody else.
-        Err(codec::Error::NoneOpens { path }) => {
-            return Err(Error::WrongIdentity {
-                id: backup.id().clone(),
-                path,
-                recipients: opening::recipients(backup),
-            });
-        }
+        Err(codec::Error::NoneOpens { path }) => return Err(opening::wrong_identity(backup, path)),
         Err(error) => return Ok(Err(held_against(&told(&error)))),
     };
     Ok(match count(&archive) {
@@ -73,32 +69,19 @@ async fn read_sealed(
     folder: &Folder,
     backup: &Backup,
     attachments: &Attachments,
-) -> Result<Result<Vec<u8>, Finding>, Error> {
-    let repository = |source| Error::Repository { source };
+) -> Result<Result<Bytes, Finding>, Error> {
     let said = attachments.stored_size_bytes;
     let key = format!("{}/{}", backup.id(), attachments.object);
-    let mut stored = match folder.open(&key).await {
-        Err(repository::Error::NotFound { object }) => {
-            return Ok(Err(held_against(&format!("{object} is not there"))));
-        }
-        stored => stored.map_err(repository)?,
+    let wrong_size = |found| format!("{found} bytes are there, {said} were stored");
+    let problem = match folder.read_up_to(&key, said.min(MOST_ARCHIVE_BYTES)).await {
+        Ok(sealed) if sealed.len() as u64 != said => wrong_size(sealed.len() as u64),
+        Ok(sealed) if Sha256::of(&sealed) == attachments.stored_sha256 => return Ok(Ok(sealed)),
+        Ok(_) => "their SHA-256 is not what was stored: bytes were changed".to_owned(),
+        Err(repository::Error::TooLarge { size_bytes, .. }) => wrong_size(size_bytes),
+        Err(repository::Error::NotFound { object }) => format!("{object} is not there"),
+        Err(source) => return Err(Error::Repository { source }),
     };
-    let found = stored.size_bytes;
-    if found != said || found > MOST_ARCHIVE_BYTES {
-        let problem = format!("{found} bytes are there, {said} were stored");
-        return Ok(Err(held_against(&problem)));
-    }
-    let (mut sealed, mut sha256) = (Vec::new(), Sha256::default());
-    while let Some(bytes) = stored.next().await.map_err(repository)? {
-        sha256.update(&bytes);
-        sealed.extend_from_slice(&bytes);
-    }
-    Ok(match sha256.finish() == attachments.stored_sha256 {
-        true => Ok(sealed),
-        false => Err(held_against(
-            "their SHA-256 is not what was stored: bytes were changed",
-        )),
-    })
+    Ok(Err(held_against(&problem)))
 }
 
 fn held_against(problem: &str) -> Finding {

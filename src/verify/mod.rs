@@ -326,11 +326,7 @@ async fn decode(
         Err(codec::Error::NoneOpens { path })
             if judge::judge_stored(&backup.manifest, decoded.stored).is_empty() =>
         {
-            Err(Error::WrongIdentity {
-                id: backup.id().clone(),
-                path,
-                recipients: opening::recipients(backup),
-            })
+            Err(opening::wrong_identity(backup, path))
         }
         _ => Ok(Ok(decoded)),
     }

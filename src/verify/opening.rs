@@ -1,6 +1,7 @@
 //! The one place that decides how a stored object is opened, and whether it can be.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use futures_util::stream::{self, StreamExt};
 
@@ -60,11 +61,7 @@ pub async fn can_open(folder: &Folder, backup: &Backup) -> Result<Vec<String>, E
     };
     let beginning = beginning(folder, backup).await?;
     match identities.open_header(&beginning) {
-        Err(codec::Error::NoneOpens { path }) => Err(Error::WrongIdentity {
-            id: backup.id().clone(),
-            path,
-            recipients: recipients(backup),
-        }),
+        Err(codec::Error::NoneOpens { path }) => Err(wrong_identity(backup, path)),
         Err(source) => Err(Error::Header {
             id: backup.id().clone(),
             source,
@@ -110,8 +107,17 @@ async fn beginning(folder: &Folder, backup: &Backup) -> Result<Vec<u8>, Error> {
     Ok(beginning)
 }
 
+/// It is whole, and none of the identities in the file at `path` opens it.
+pub(super) fn wrong_identity(backup: &Backup, path: PathBuf) -> Error {
+    Error::WrongIdentity {
+        id: backup.id().clone(),
+        path,
+        recipients: recipients(backup),
+    }
+}
+
 /// For whom a backup is encrypted, in words.
-pub(super) fn recipients(backup: &Backup) -> String {
+fn recipients(backup: &Backup) -> String {
     match backup.manifest.recipients.as_slice() {
         [] => "nobody knows whom".to_owned(),
         recipients => recipients.join(", "),

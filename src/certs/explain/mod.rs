@@ -121,6 +121,15 @@ pub struct Explanation {
     pub lines: Vec<String>,
 }
 
+/// What to do about a text that a client says, such as etcdrx itself of a member that it does not get to.
+#[must_use]
+pub fn fixes(text: &str) -> Vec<String> {
+    let explained = explain(text).into_iter();
+    let of_clients = |places: &[Place]| places.is_empty() || places.contains(&Place::Client);
+    let of_clients = explained.filter(|one| of_clients(&one.places));
+    of_clients.map(|one| one.fix).collect()
+}
+
 /// Explains a text as somebody typed or pasted it: an error, a line of a log, or several lines.
 ///
 /// Where the text does not tell in whose log it stood there is one explanation for each side that may have said it.

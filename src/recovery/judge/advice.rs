@@ -1,7 +1,7 @@
 //! What to do, and what not to, in the order in which it matters.
 
 use super::{Case, Condition, Found};
-use crate::certs::explain::explain;
+use crate::certs::explain::fixes;
 
 /// What is advised for each condition that needs it.
 const ADVICE: &[(Condition, &[&str])] = &[
@@ -154,12 +154,10 @@ pub(super) fn advice(case: &Case<'_>, conditions: &[Found]) -> Vec<String> {
         }
     }
     for tls in case.messages("tls") {
-        let fixes = explain(&tls).into_iter().map(|one| one.fix);
-        for fix in fixes
-            .filter(|fix| !advice.contains(fix))
-            .collect::<Vec<_>>()
-        {
-            advice.push(fix);
+        for fix in fixes(&tls) {
+            if !advice.contains(&fix) {
+                advice.push(fix);
+            }
         }
     }
     advice

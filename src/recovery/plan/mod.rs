@@ -283,10 +283,8 @@ fn digest(plan: &Plan) -> String {
         digest: String::new(),
         ..plan.clone()
     };
-    let mut sha256 = Sha256::default();
     let json = serde_json::to_vec(&steady).expect("a plan holds nothing that JSON cannot");
-    sha256.update(&json);
-    let Digest(bytes) = sha256.finish();
+    let Digest(bytes) = Sha256::of(&json);
     hex::encode(&bytes[..8])
 }
 
